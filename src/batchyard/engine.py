@@ -1,0 +1,95 @@
+"""The one plug: Messages params in, a Message out, or an `EngineError` that says what next."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Operation = Literal["messages", "count_tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request as an engine sees it. An engine has never heard of a batch.
+
+    `params` is one compact JSON object, the body of `POST /v1/messages`, with `model` already the
+    name the engine serves. `trace` travels as `X-Request-Id` where the engine takes one.
+    `priority` is "low" for batch work and "high" for live calls.
+    """
+
+    params: bytes
+    model: str
+    trace: str = ""
+    api_version: str = "2023-06-01"
+    betas: tuple[str, ...] = ()
+    priority: Literal["low", "high"] = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer; the three input counts do not overlap."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_creation_input_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. `message` is one Message object as JSON without newlines, valid UTF-8."""
+
+    message: bytes
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model an engine serves. Token limits are None where the engine does not tell."""
+
+    id: str
+    max_input_tokens: int | None = None
+    max_tokens: int | None = None
+    created_at: int = 0  # microseconds since the epoch, 0 when unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """The answer to a live call, passed through: a status, a content type and a body to stream."""
+
+    status: int
+    content_type: str
+    body: AsyncIterator[bytes]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """What a worker and a live call need of an engine. Methods may be called concurrently."""
+
+    async def create_message(self, ask: Ask) -> Reply:
+        """Ask once and return the whole answer. Never retries what may have been computed.
+
+        Raises `Rejected`, `Overloaded`, `Unavailable`, `Spent` or `Misconfigured`. Cancelling the
+        call closes the connection, which makes most engines stop generating.
+        """
+        ...
+
+    async def forward(self, operation: Operation, ask: Ask) -> Forwarded:
+        """Run a live call as sent, streaming included; the caller must exhaust or close `body`.
+
+        A 4xx/5xx of the engine is returned in the Messages error envelope, not raised; raises
+        `Unavailable` when the engine cannot be reached, `Rejected` when it has no such operation.
+        """
+        ...
+
+    async def models(self) -> Sequence[Model]:
+        """The models served right now: also the cheapest proof that the engine is alive.
+
+        Raises like `create_message`. An empty sequence means "any name is taken".
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections, threads and memory. May be called twice."""
+        ...

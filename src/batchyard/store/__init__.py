@@ -1,0 +1,1 @@
+"""What is remembered: a catalog of few small rows, and segments of bytes. Bytes before rows."""
