@@ -1,8 +1,8 @@
 """Every exception, one tree: the class says what to do next, the code reaches the client.
 
 Three branches. `Refused` is the answer to a caller's mistake: it becomes an HTTP error envelope or
-a line on the terminal. `EngineError` is what an engine may raise: its class tells the worker whether
-to fail the request, wait, or go elsewhere. `StorageError` is about the ground we stand on.
+a line on the terminal. `EngineError` is what an engine may raise: its class tells the worker
+whether to fail the request, wait, or go elsewhere. `StorageError` is about the ground we stand on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The API in JSON: the only shapes strangers see. A result line is rendered here, once, at birth."""
+"""The API in JSON: the only shapes strangers see. A result line is rendered here, at birth."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def error_envelope(
     return _safe({"type": "error", "error": error, "request_id": request_id})
 
 
-# -- result lines: exactly one per request, `\n`-terminated, compact, valid UTF-8 -------------------
+# -- result lines: exactly one per request, `\n`-terminated, compact, valid UTF-8 ------------------
 
 
 def succeeded_line(custom_id: str, message: bytes) -> bytes:
@@ -184,7 +184,7 @@ def with_fields(params: bytes, **changes: object) -> bytes:
 
 
 def one_line(json_text: bytes) -> bytes:
-    """Valid JSON without line ends: a raw CR or LF in JSON can only be white space between tokens."""
+    """Valid JSON without line ends: a raw CR or LF there can only be white space between tokens."""
     if b"\n" in json_text or b"\r" in json_text:
         return json_text.replace(b"\r", b" ").replace(b"\n", b" ").strip()
     return json_text.strip()
@@ -205,4 +205,4 @@ def _safe(value: object) -> bytes:
         return msgspec.json.encode(value)
     except (UnicodeEncodeError, ValueError):
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "replace")
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
