@@ -1,0 +1,1 @@
+"""Upstreams that do exactly what a test tells them, over real sockets."""
