@@ -1,0 +1,1 @@
+"""The composition root, its settings and its processes."""
