@@ -64,7 +64,7 @@ def _parse(text: str, environment: Mapping[str, str]) -> tuple[EngineSpec, bool]
     """The spec, and whether its name was given rather than derived."""
     body, *extras = text.split(";")
     options = _pairs(extras, text)
-    if any(_INLINE_SECRET.match(f"{key}=") for key in options):
+    if any(_INLINE_SECRET.search(f"{key}=") for key in options):
         raise ConfigurationError(
             f"engine {_shown(text)}: a key has no place on a command line, in a process list",
             fix=f"{_shown(body)};key_env=NAME_OF_A_VARIABLE (or key_file=PATH)",
