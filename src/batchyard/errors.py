@@ -180,9 +180,16 @@ class Unavailable(EngineError):
 
 
 class Spent(EngineError):
-    """The request was sent and no usable answer came back: it may have been computed and billed."""
+    """The request was sent and no usable answer came back: it may have been computed and billed.
+
+    `timed_out` tells silence, a sign of load, from a broken connection or a garbled answer.
+    """
 
     code = "maybe_spent"
+
+    def __init__(self, message: str, *, status: int | None = None, timed_out: bool = False) -> None:
+        super().__init__(message, status=status)
+        self.timed_out = timed_out
 
 
 class Misconfigured(EngineError):

@@ -1,0 +1,70 @@
+"""One try at answering one request: check the params, ask the engine, render the line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchyard import wire
+from batchyard.batches.request import Entry, check, wanted_max_tokens
+from batchyard.batches.result import Outcome
+from batchyard.dispatch.fleet import ShardOrder
+from batchyard.engine import Ask, Engine, Usage
+from batchyard.errors import ErrorType
+
+NOTHING = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An outcome with its rendered result line, ready to be written down."""
+
+    outcome: Outcome
+    bytes: bytes
+    usage: Usage = NOTHING
+
+
+async def attempt(
+    engine: Engine, order: ShardOrder, entry: Entry, params: bytes, *, strict_version: bool
+) -> Line:
+    """Ask once. Raises `EngineError` when the try settled nothing; faulty params are settled here.
+
+    A live server would answer those with a 400; in a batch they are a line of their own, and the
+    engine is not bothered (some answer 500 to a missing field).
+    """
+    version = order.batch.api_version
+    if fault := check(params, api_version=version, strict_version=strict_version):
+        return errored(entry, fault.type, fault.message)
+    ask = Ask(
+        params=_fitted(params, order),
+        model=order.model.id,
+        trace=f"{order.batch.id}:{entry.custom_id}",
+        api_version=version,
+        betas=order.batch.betas,
+    )
+    reply = await engine.create_message(ask)
+    return Line("succeeded", wire.succeeded_line(entry.custom_id, reply.message), reply.usage)
+
+
+def errored(entry: Entry, type: ErrorType, message: str) -> Line:
+    """The line of a request that failed for good."""
+    return Line("errored", wire.errored_line(entry.custom_id, type, message))
+
+
+def unanswered(entry: Entry, outcome: Outcome) -> Line:
+    """The line of a request that was never answered because its batch ended first."""
+    assert outcome in ("canceled", "expired")
+    return Line(outcome, wire.bare_line(entry.custom_id, outcome))
+
+
+def _fitted(params: bytes, order: ShardOrder) -> bytes:
+    """The params as the engine wants them: its own model name, `max_tokens` within its window.
+
+    When neither differs the bytes are those the client sent.
+    """
+    changes: dict[str, object] = {}
+    if order.requested_model != order.model.id:
+        changes["model"] = order.model.id
+    cap = order.model.max_tokens
+    if cap is not None and (wanted_max_tokens(params) or 0) > cap:
+        changes["max_tokens"] = cap
+    return wire.with_fields(params, **changes) if changes else params

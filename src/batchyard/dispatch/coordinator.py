@@ -1,0 +1,245 @@
+"""Which shard goes to which worker: batches in motion from written down to ended."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from batchyard.batches.batch import Batch, Shard
+from batchyard.batches.result import Outcome
+from batchyard.clock import SECOND, Clock
+from batchyard.dispatch.attempt import unanswered
+from batchyard.dispatch.fleet import Fleet, ShardOrder, WorkerHandle
+from batchyard.dispatch.planner import plan
+from batchyard.dispatch.scheduler import next_shard
+from batchyard.dispatch.sweeper import LineFor, refusal, settle_shard
+from batchyard.routing import Routing
+from batchyard.store.store import Committed, Store
+from batchyard.tasks import TaskSet
+from batchyard.telemetry import logger
+
+log = logger(__name__)
+
+SHARDS_PER_WORKER_MAX = 64
+BACKLOG_MIN = 32
+CANCEL_GRACE_SECONDS = 10.0
+REHOME_SECONDS = 5.0
+"""A worker whose engine is down this long gives its shards to others that serve the model."""
+
+
+@dataclass(slots=True)
+class Motion:
+    """A batch under way, as this process knows it. Nothing here is needed after a crash."""
+
+    batch: Batch
+    pending: list[int] = field(default_factory=list)  # shard numbers, ascending
+    shards: dict[int, Shard] = field(default_factory=dict)
+    holder: dict[int, str] = field(default_factory=dict)  # shard number -> worker
+    last: dict[str, int] = field(default_factory=dict)  # worker -> its latest shard
+    planned: bool = False
+    stop: Outcome | None = None
+
+    @property
+    def left(self) -> int:
+        """Requests without a durable result."""
+        return sum(shard.requests - shard.tally.settled for shard in self.shards.values())
+
+
+class Coordinator:
+    """Moves every unfinished batch on. Runs on one loop; only awaits the store."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        fleet: Fleet,
+        routing: Routing,
+        clock: Clock,
+        tasks: TaskSet,
+        on_change: Callable[[], None],
+        strict_version: bool = False,
+    ) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._routing = routing
+        self._clock = clock
+        self._tasks = tasks
+        self._on_change = on_change
+        self._strict_version = strict_version
+        self._motions: dict[str, Motion] = {}
+        self._settled = 0
+        store.on_committed(self._committed)
+
+    def motions(self) -> list[Motion]:
+        """The batches in motion, oldest first."""
+        return list(self._motions.values())
+
+    def settled(self) -> int:
+        """Requests that got their result since the start."""
+        return self._settled
+
+    async def step(self) -> None:
+        """Look at the catalog and at the clock, then keep the workers busy. May be called often."""
+        for batch in await self._store.unfinished():
+            self._notice(batch)
+        for motion in self.motions():
+            self._watch_time(motion)
+        self.feed()
+
+    def feed(self) -> None:
+        """Hand pending shards to workers with room; settle those that nobody will ever serve."""
+        for motion in self._motions.values():
+            if not motion.planned or not motion.pending:
+                continue
+            if motion.stop is not None:
+                self._settle_pending(motion)
+            else:
+                self._refuse_unserved(motion)
+        for worker in self._fleet.workers():
+            self._fill(worker)
+
+    # -- batches -------------------------------------------------------------------------------
+
+    def _notice(self, batch: Batch) -> None:
+        motion = self._motions.get(batch.id)
+        if motion is None:
+            motion = self._motions[batch.id] = Motion(batch)
+            self._tasks.spawn(self._prepare(motion))
+        if batch.processing_status == "canceling":
+            self._stop(motion, "canceled", CANCEL_GRACE_SECONDS)
+
+    def _watch_time(self, motion: Motion) -> None:
+        if self._clock.now() >= motion.batch.expires_at:
+            self._stop(motion, "expired", 0.0)
+
+    def _stop(self, motion: Motion, outcome: Outcome, grace_seconds: float) -> None:
+        if motion.stop is not None:
+            return
+        motion.stop = outcome
+        log.info("batch_stopping", batch=motion.batch.id, outcome=outcome)
+        for worker in self._fleet.workers():
+            worker.recall(motion.batch.id, outcome, grace_seconds)
+
+    async def _prepare(self, motion: Motion) -> None:
+        """Plan the batch unless that was done before, and learn what is left of it."""
+        batch = motion.batch
+        shards = (
+            await self._store.shards(batch.id) if batch.planned else await plan(self._store, batch)
+        )
+        motion.shards = {shard.number: shard for shard in shards if not shard.done}
+        motion.pending = sorted(motion.shards)
+        motion.planned = True
+        log.info("batch_in_motion", batch=batch.id, requests=batch.requests, shards=len(shards))
+        if batch.id in self._motions:
+            self.feed()
+
+    def _committed(self, committed: Committed) -> None:
+        for (batch_id, number), tally in committed.settled.items():
+            motion = self._motions.get(batch_id)
+            shard = motion.shards.get(number) if motion else None
+            if motion is None or shard is None:
+                continue
+            self._settled += max(0, tally.settled - shard.tally.settled)
+            motion.shards[number] = replace(shard, tally=tally)
+            if tally.settled == shard.requests:
+                motion.shards.pop(number)
+                motion.holder.pop(number, None)
+        for batch_id in committed.ended:
+            self._motions.pop(batch_id, None)
+            log.info("batch_ended", batch=batch_id)
+
+    # -- shards --------------------------------------------------------------------------------
+
+    def _settle_pending(self, motion: Motion) -> None:
+        outcome = motion.stop
+        assert outcome is not None
+        for number in self._claim_all(motion, lambda _: True):
+            self._settle(motion, number, lambda entry, _: unanswered(entry, outcome))
+
+    def _refuse_unserved(self, motion: Motion) -> None:
+        if self._routing.pending():
+            return
+        unserved = {
+            model
+            for model in {motion.shards[number].model for number in motion.pending}
+            if self._routing.resolve(model) is None
+        }
+        for number in self._claim_all(motion, lambda shard: shard.model in unserved):
+            line_for = refusal(
+                self._routing.unknown_model_message(motion.shards[number].model),
+                strict_version=self._strict_version,
+                api_version=motion.batch.api_version,
+            )
+            self._settle(motion, number, line_for)
+
+    def _claim_all(self, motion: Motion, wanted: Callable[[Shard], bool]) -> list[int]:
+        claimed = [number for number in motion.pending if wanted(motion.shards[number])]
+        for number in claimed:
+            motion.pending.remove(number)
+            motion.holder[number] = ""
+        return claimed
+
+    def _settle(self, motion: Motion, number: int, line_for: LineFor) -> None:
+        self._tasks.spawn(settle_shard(self._store, motion.batch.id, number, line_for))
+
+    def _fill(self, worker: WorkerHandle) -> None:
+        status = worker.status()
+        if status.state != "up":
+            return
+        room = SHARDS_PER_WORKER_MAX - status.shards
+        enough = max(BACKLOG_MIN, 2 * status.limit)
+        for motion in self._motions.values():
+            if room <= 0:
+                return
+            if motion.stop is None and status.backlog.get(motion.batch.id, 0) < enough:
+                room -= self._hand_one(worker, motion)
+
+    def _hand_one(self, worker: WorkerHandle, motion: Motion) -> int:
+        routes = {number: motion.shards[number].model for number in motion.pending}
+        served = [
+            number
+            for number, model in routes.items()
+            if (route := self._routing.resolve(model)) is not None and worker.name in route.engines
+        ]
+        if not served:
+            return 0
+        number = next_shard(served, motion.last.get(worker.name), motion.holder)
+        motion.pending.remove(number)
+        motion.holder[number] = worker.name
+        motion.last[worker.name] = number
+        requested = routes[number]
+        route = self._routing.resolve(requested)
+        assert route is not None
+        worker.hand(ShardOrder(motion.batch, number, requested, route.model))
+        return 1
+
+    async def rehome(self) -> None:
+        """Take shards from workers whose engine is down where another could go on with them."""
+        workers = self._fleet.workers()
+        healthy = {worker.name for worker in workers if worker.status().state == "up"}
+        for worker in workers:
+            status = worker.status()
+            down = status.state != "up" and status.shards > 0
+            if down and self._clock.now() - status.since >= REHOME_SECONDS * SECOND:
+                if self._others_serve(worker.name, healthy):
+                    for batch_id, number in await worker.give_back():
+                        self._returned(batch_id, number)
+                    self._on_change()
+
+    def _others_serve(self, name: str, healthy: set[str]) -> bool:
+        for motion in self._motions.values():
+            for number, holder in motion.holder.items():
+                if holder != name or number not in motion.shards:
+                    continue
+                route = self._routing.resolve(motion.shards[number].model)
+                if route is not None and healthy.intersection(route.engines):
+                    return True
+        return False
+
+    def _returned(self, batch_id: str, number: int) -> None:
+        motion = self._motions.get(batch_id)
+        if motion is None or number not in motion.shards:
+            return
+        motion.holder.pop(number, None)
+        bisect.insort(motion.pending, number)

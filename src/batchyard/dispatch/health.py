@@ -1,0 +1,147 @@
+"""How an engine is doing: up, waited for, or paused by the operator's mistake; and who looks.
+
+A circuit breaker (Nygard, "Release It!") with one difference: open never fails a request, it only
+makes requests wait, since a batch has a day and no reason to fail fast.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from batchyard.clock import Clock, Microseconds
+from batchyard.dispatch.fleet import WorkerState
+from batchyard.dispatch.retry import Hold, Tries, backoff, judge
+from batchyard.engine import Engine, Model
+from batchyard.errors import EngineError
+from batchyard.telemetry import logger
+
+log = logger(__name__)
+
+PROBE_CAP_SECONDS = 30.0
+MODELS_REFRESH_SECONDS = 30.0
+FAILURES_IN_A_ROW_MAX = 8
+"""Failures with no success between them after which the engine is at fault, not a request."""
+
+
+@dataclass(slots=True)
+class Health:
+    """State of one engine. While it is not up, one probe at a time may go out, ever less often.
+
+    `unreachable` tells an engine that gave no answer at all from one that answers, but badly.
+    """
+
+    clock: Clock
+    state: WorkerState = "starting"
+    reason: str = "has not answered yet"
+    since: Microseconds = 0
+    unreachable: bool = True
+    answers: int = 0
+    failures_in_a_row: int = 0
+    failed_probes: int = 0
+    _probe_at: float = 0.0
+
+    @property
+    def up(self) -> bool:
+        return self.state == "up"
+
+    def answered(self) -> None:
+        """The engine answered something useful."""
+        self.answers += 1
+        self.failures_in_a_row = 0
+        if not self.up:
+            self.state, self.reason, self.since = "up", "", self.clock.now()
+            self.unreachable = False
+            self.failed_probes = 0
+
+    def hold(self, state: WorkerState, reason: str, jitter: float, *, unreachable: bool) -> None:
+        """The engine is not to be asked for a while; `reason` says why, in its own words."""
+        if state != self.state:
+            self.state, self.since = state, self.clock.now()
+        self.reason, self.unreachable = reason, unreachable
+        self.failed_probes += 1
+        wait = min(PROBE_CAP_SECONDS, backoff(self.failed_probes, 0.5 + jitter / 2))
+        self._probe_at = self.clock.monotonic() + wait
+
+    def failed(self, reason: str, jitter: float) -> None:
+        """A failure that may be the request's own; many without a success are the engine's."""
+        self.failures_in_a_row += 1
+        if not self.up or self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX:
+            self.hold("waiting", reason, jitter, unreachable=False)
+
+    def seconds_to_probe(self) -> float:
+        """How long until somebody should look whether the engine is well again."""
+        return max(0.0, self._probe_at - self.clock.monotonic())
+
+
+class Watch:
+    """Keeps looking at one engine: its models now and then, signs of life while it is down.
+
+    An engine that cannot be reached is probed with the cheapest call there is, asking its models;
+    one that answers but fails everything, or refuses our key, is tried with a real request, since
+    its models may well be listed all the time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        health: Health,
+        *,
+        learn: Callable[[str, list[Model]], None],
+        try_one: Callable[[], bool],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._engine = engine
+        self._health = health
+        self._clock = health.clock
+        self._learn = learn
+        self._try_one = try_one
+        self._on_change = on_change
+        self._told = False
+
+    async def run(self) -> None:
+        """Refresh what the engine serves, for ever."""
+        while True:
+            if self._health.up or not self._told:
+                await self._look()
+            wait = MODELS_REFRESH_SECONDS if self._told else self._health.seconds_to_probe()
+            await self._clock.sleep(max(0.05, wait))
+
+    async def recover(self) -> None:
+        """Look until the engine is up again."""
+        while not self._health.up:
+            await self._clock.sleep(max(0.05, self._health.seconds_to_probe()))
+            if self._health.up:
+                break
+            if self._health.unreachable or not self._told or not self._try_one():
+                await self._look()
+            else:
+                await self._clock.sleep(0.5)
+        self._on_change()
+
+    async def _look(self) -> None:
+        was_up = self._health.up
+        try:
+            models = list(await self._engine.models())
+        except EngineError as error:
+            if not was_up:
+                self._hold(error)
+            return
+        self._told = True
+        self._learn(self._name, models)
+        self._health.answered()
+        if not was_up:
+            log.info("engine_up", engine=self._name, models=[model.id for model in models])
+        self._on_change()
+
+    def _hold(self, error: EngineError) -> None:
+        jitter = random.random()  # noqa: S311 (jitter, not secrecy)
+        match judge(error, Tries(), jitter):
+            case Hold(state="paused", reason=reason):
+                self._health.hold("paused", reason, jitter, unreachable=False)
+            case _:
+                self._health.hold("waiting", error.message, jitter, unreachable=True)
+        self._on_change()
