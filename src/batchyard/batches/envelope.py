@@ -1,0 +1,124 @@
+"""The envelope of a create call, `{"requests": [...]}`: checked and indexed in flat memory."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Generator, Iterator
+from itertools import pairwise
+from typing import NoReturn
+
+from batchyard.batches.jsontext import (
+    Cursor,
+    Read,
+    checked_utf8,
+    refuse_malformed,
+    refuse_other_encodings,
+    refuse_unless_json,
+)
+from batchyard.batches.request import Entry
+from batchyard.batches.windows import Window, windows
+from batchyard.errors import InvalidRequest
+
+_SHOWN_MAX = 100
+_BUCKETS = 64
+
+
+def check(read: Read, requests_max: int) -> int:
+    """The number of requests in the body; raises `InvalidRequest` for the first thing wrong.
+
+    Faults are told in reading order, but for the two about the list as a whole: too many requests
+    and a repeated `custom_id`. Uniqueness costs eight bytes a request: only hashes are kept, and
+    the ids are compared in a second reading when two hashes are equal.
+    """
+    refuse_other_encodings(read(0, 4))
+    hashes = [array("q") for _ in range(_BUCKETS)]
+    count = 0
+    for window in _envelope(checked_utf8(read)):
+        count += len(window.items)
+        if count > requests_max:
+            continue  # only the number is of interest now
+        for item in window.items:
+            number = hash(item.custom_id)
+            hashes[number % _BUCKETS].append(number)
+    if not count:
+        _refuse("requests: List should have at least 1 item after validation, not 0")
+    if count > requests_max:
+        rule = f"List should have at most {requests_max} items after validation, not {count}"
+        _refuse(f"requests: {rule}")
+    if suspects := _repeated(hashes):
+        _refuse_repeated_id(read, suspects)
+    return count
+
+
+def entries(read: Read) -> Iterator[Entry]:
+    """The entries of a body that passed `check`, in order of arrival."""
+    for window in _envelope(read):
+        for item, (offset, length) in zip(window.items, window.places, strict=True):
+            yield Entry(item.custom_id, offset, length)
+
+
+def _envelope(read: Read) -> Generator[Window, None, None]:
+    """The windows of the one list in the body, and the refusal of everything around it."""
+    cursor = Cursor(read)
+    if cursor.peek() != b"{":
+        _refuse_top(read, cursor)
+    cursor.take()
+    if cursor.peek() == b"}":
+        _refuse("requests: Field required")
+    _expect_name(cursor, "requests")
+    cursor.expect(b":")
+    if cursor.peek() != b"[":
+        refuse_unless_json(read)
+        _refuse("requests: Input should be a valid list")
+    cursor.take()
+    cursor.at = yield from windows(read, cursor.at)
+    if cursor.peek() == b",":
+        cursor.take()
+        _expect_name(cursor, None)
+    cursor.expect(b"}")
+    if cursor.peek():
+        refuse_malformed("there is more after its end", cursor.at)
+
+
+def _expect_name(cursor: Cursor, wanted: str | None) -> None:
+    """Step over the field name `wanted`; any other is refused by its name."""
+    name = cursor.string()
+    if name == "requests" != wanted:
+        _refuse("requests: Field given more than once")
+    if name != wanted:
+        _refuse(f"{name[:_SHOWN_MAX]}: Extra inputs are not permitted")
+
+
+def _refuse_top(read: Read, cursor: Cursor) -> NoReturn:
+    """The body is no object: nothing at all, not JSON, or another kind of value."""
+    first = cursor.peek()
+    if not first:
+        refuse_malformed("it is empty", 0)
+    refuse_unless_json(read)
+    _refuse('The request body should be an object: {"requests": [...]}')
+
+
+def _repeated(hashes: list[array[int]]) -> set[int]:
+    """The hashes that occur more than once. Sorted by bucket, to need little memory at a time."""
+    found: set[int] = set()
+    for bucket in hashes:
+        found.update(one for one, other in pairwise(sorted(bucket)) if one == other)
+    return found
+
+
+def _refuse_repeated_id(read: Read, suspects: set[int]) -> None:
+    """Refuse the first custom_id that truly occurs twice; equal hashes alone are no offence."""
+    seen = set()
+    for entry in entries(read):
+        if hash(entry.custom_id) not in suspects:
+            continue
+        if entry.custom_id in seen:
+            _refuse(
+                "requests: custom_id's must be unique within a batch. "
+                f"Duplicate custom_id found: {entry.custom_id}"
+            )
+        seen.add(entry.custom_id)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InvalidRequest(message)

@@ -1,0 +1,217 @@
+"""The list of a create body, read window by window: its entries, and where their params lie.
+
+A window rarely ends between two entries, so the end of its last whole entry has to be found
+without a parser. In JSON text the bytes `, { "custom_id" :` (or `"params"`) cannot lie inside a
+string, where a quote is escaped: they start an object of some list, most likely of ours. The text
+before that comma, closed with `]`, parses exactly when the guess was right; if not, the guess
+before it is tried, and at last a larger window. What the parser finds wrong before the place of the
+cut is the caller's own fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Annotated, NoReturn
+
+import msgspec
+from cffi import FFI
+
+from batchyard.batches.jsontext import (
+    Read,
+    fault_place,
+    plain_words,
+    refuse_malformed,
+    refuse_nesting,
+)
+from batchyard.batches.limits import CUSTOM_ID_MAX, CUSTOM_ID_PATTERN
+from batchyard.errors import InvalidRequest
+
+WINDOW = 256 * 1024
+"""Bytes parsed in one call: some milliseconds, so that other threads get their turn."""
+
+_GUESSES_MAX = 8
+_DOUBT = 16  # a fault this close to the end of cut text may be the doing of the cut
+_TAIL = 16 * 1024
+_SHOWN_MAX = 100
+_BRACE = ord("{")
+_START = re.compile(rb',[ \t\r\n]*\{[ \t\r\n]*"(?:custom_id|params)"[ \t\r\n]*:')
+_PLACE = re.compile(r"(?s)(.*) - at `\$\[(\d+)\](.*)`")
+_UNKNOWN = re.compile(r"(?s)Object contains unknown field `(.*)`")
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+_PATTERN = CUSTOM_ID_PATTERN.replace("$", r"\Z")  # `$` would let a final line end pass
+
+_CustomId = Annotated[str, msgspec.Meta(min_length=1, max_length=CUSTOM_ID_MAX, pattern=_PATTERN)]
+
+
+class Item(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One entry as parsed; `params` is a view into the window."""
+
+    custom_id: _CustomId
+    params: msgspec.Raw
+
+
+_decode: Callable[[memoryview], list[Item]] = msgspec.json.Decoder(list[Item]).decode
+_ffi = FFI()
+_buffer, _cast = _ffi.from_buffer, _ffi.cast
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Where the reading is: `text[0]` is our own `[`, `text[1]` lies at byte `at` of the body."""
+
+    at: int
+    seen: int = 0  # entries in the windows before this one
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Some consecutive entries; `places` are the (offset, length) of their params in the body."""
+
+    items: list[Item]
+    places: list[tuple[int, int]]
+
+
+def windows(read: Read, start: int) -> Generator[Window, None, int]:
+    """The windows of the list whose first byte after `[` is at `start`.
+
+    Returns the place of the first byte after the list that is not white space. Raises
+    `InvalidRequest` for the first fault. A yielded window must be dropped before the next is asked.
+    """
+    reading = _Reading(start)
+    text = bytearray(b"[")
+    size = WINDOW
+    while True:
+        ended = _fill(text, read, reading.at + len(text) - 1, size)
+        parsed = _parse(text, reading, ended=ended)
+        if parsed is None:
+            size = len(text)
+            continue
+        items, end, closed = parsed
+        yield Window(items, _places(items, text, reading))
+        if closed:
+            return reading.at + end - 1
+        reading.at += end
+        reading.seen += len(items)
+        text = bytearray(b"[") + memoryview(text)[end + 1 :]
+        size = WINDOW
+
+
+def _fill(text: bytearray, read: Read, offset: int, size: int) -> bool:
+    """Append up to `size` bytes of the body; whether its end was reached."""
+    while size > 0:
+        piece = read(offset, min(size, WINDOW))
+        if not piece:
+            return True
+        text += piece
+        offset += len(piece)
+        size -= len(piece)
+    return False
+
+
+def _parse(
+    text: bytearray, reading: _Reading, *, ended: bool
+) -> tuple[list[Item], int, bool] | None:
+    """(entries, index in `text` behind them, whether the list closed); None to see more text."""
+    if not ended:
+        for comma in _guesses(text):
+            text[comma] = ord("]")
+            try:
+                found = _attempt(text, comma + 1, reading, doubt=_DOUBT)
+            finally:
+                text[comma] = ord(",")
+            if found and found[1] != comma + 1:
+                return *found, True
+            if found and found[0]:
+                return found[0], comma, False
+    else:
+        text += b" " * _DOUBT  # so that the parser can name a fault in the last bytes
+    found = _attempt(text, len(text), reading, doubt=0 if ended else _DOUBT)
+    last = len(text) - _DOUBT if ended else len(text)
+    if found:
+        return found[0], min(found[1], last), True
+    if ended:
+        refuse_malformed("the text ends too early", reading.at + last - 1)
+    return None
+
+
+def _guesses(text: bytearray) -> Generator[int, None, None]:
+    """The last few places of a comma that may stand between two entries, nearest the end first.
+
+    Looks at the tail before the whole: the last entry mostly starts close to the end.
+    """
+    left, upto, span = _GUESSES_MAX, len(text), _TAIL
+    while upto > 1 and left:
+        begin = max(1, len(text) - span)
+        commas = []
+        for match in _START.finditer(text, begin):
+            if match.start() >= upto:
+                break
+            commas.append(match.start())
+        del commas[:-left]
+        yield from reversed(commas)
+        left -= len(commas)
+        upto, span = begin, span * 4
+
+
+def _attempt(
+    text: bytearray, end: int, reading: _Reading, *, doubt: int
+) -> tuple[list[Item], int] | None:
+    """The entries of `text[:end]` and the index at which their list was over; None for cut text.
+
+    The list is over before `end` when something follows its closing bracket.
+    """
+    view = memoryview(text)[:end]
+    try:
+        return _decode(view), end
+    except msgspec.ValidationError as error:
+        _refuse_entry(str(error), reading.seen)
+    except msgspec.DecodeError as error:
+        place = fault_place(error, end)
+        if "trailing characters" in str(error):
+            return _decode(view[: place - 1]), place - 1
+        if place < end - doubt:
+            refuse_malformed(plain_words(error), reading.at + place - 1)
+    except RecursionError:
+        refuse_nesting()
+    return None
+
+
+def _places(items: list[Item], text: bytearray, reading: _Reading) -> list[tuple[int, int]]:
+    """Where the params of `items` lie in the body: a view's address less that of its buffer.
+
+    The parser returns views without telling where they point, hence the detour through cffi.
+    """
+    start = int(_cast("uintptr_t", _buffer(text)))
+    places = []
+    for number, item in enumerate(items):
+        raw = _buffer(item.params)
+        index = int(_cast("uintptr_t", raw)) - start
+        if text[index] != _BRACE:
+            _refuse_field(reading.seen + number, ".params", "Input should be an object")
+        places.append((reading.at + index - 1, len(raw)))
+    return places
+
+
+def _refuse_entry(words: str, seen: int) -> NoReturn:
+    """The parser's complaint about one entry, in the words the API uses for it."""
+    told = _PLACE.fullmatch(words)
+    assert told, words
+    what, number, path = told[1], seen + int(told[2]), told[3]
+    if unknown := _UNKNOWN.fullmatch(what):
+        _refuse_field(number, f".{unknown[1][:_SHOWN_MAX]}", "Extra inputs are not permitted")
+    if missing := _MISSING.fullmatch(what):
+        _refuse_field(number, f".{missing[1]}", "Field required")
+    if what == f"Expected `str` of length <= {CUSTOM_ID_MAX}":
+        _refuse_field(number, path, f"String should have at most {CUSTOM_ID_MAX} characters")
+    if what == "Expected `str` of length >= 1":
+        _refuse_field(number, path, "String should have at least 1 character")
+    if what.startswith("Expected `str` matching regex"):
+        _refuse_field(number, path, f"String should match pattern '{CUSTOM_ID_PATTERN}'")
+    wanted = "a valid string" if path else "an object"
+    _refuse_field(number, path, f"Input should be {wanted}")
+
+
+def _refuse_field(number: int, path: str, rule: str) -> NoReturn:
+    raise InvalidRequest(f"requests.{number}{path}: {rule}")
