@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from batchyard.dispatch.fleet import Fleet, ShardOrder, WorkerHandle
 from batchyard.dispatch.planner import plan
 from batchyard.dispatch.scheduler import next_shard
 from batchyard.dispatch.sweeper import LineFor, refusal, settle_shard
+from batchyard.errors import StorageError
 from batchyard.routing import Routing
 from batchyard.store.store import Committed, Store
 from batchyard.tasks import TaskSet
@@ -24,6 +26,8 @@ log = logger(__name__)
 SHARDS_PER_WORKER_MAX = 64
 BACKLOG_MIN = 32
 CANCEL_GRACE_SECONDS = 10.0
+REPLAN_SECONDS = 30.0
+LARGE_REQUESTS = 2_000
 REHOME_SECONDS = 5.0
 """A worker whose engine is down this long gives its shards to others that serve the model."""
 
@@ -69,6 +73,7 @@ class Coordinator:
         self._strict_version = strict_version
         self._motions: dict[str, Motion] = {}
         self._settled = 0
+        self._large, self._small = asyncio.Semaphore(1), asyncio.Semaphore(4)
         store.on_committed(self._committed)
 
     def motions(self) -> list[Motion]:
@@ -84,18 +89,11 @@ class Coordinator:
         for batch in await self._store.unfinished():
             self._notice(batch)
         for motion in self.motions():
-            self._watch_time(motion)
+            self._tend(motion)
         self.feed()
 
     def feed(self) -> None:
-        """Hand pending shards to workers with room; settle those that nobody will ever serve."""
-        for motion in self._motions.values():
-            if not motion.planned or not motion.pending:
-                continue
-            if motion.stop is not None:
-                self._settle_pending(motion)
-            else:
-                self._refuse_unserved(motion)
+        """Hand pending shards to workers with room. Cheap: no I/O, called at every change."""
         for worker in self._fleet.workers():
             self._fill(worker)
 
@@ -109,9 +107,14 @@ class Coordinator:
         if batch.processing_status == "canceling":
             self._stop(motion, "canceled", CANCEL_GRACE_SECONDS)
 
-    def _watch_time(self, motion: Motion) -> None:
+    def _tend(self, motion: Motion) -> None:
+        """Expire it when its time has come; settle the shards nobody is going to serve."""
         if self._clock.now() >= motion.batch.expires_at:
             self._stop(motion, "expired", 0.0)
+        if motion.stop is not None:
+            self._settle_pending(motion)
+        else:
+            self._refuse_unserved(motion)
 
     def _stop(self, motion: Motion, outcome: Outcome, grace_seconds: float) -> None:
         if motion.stop is not None:
@@ -122,17 +125,33 @@ class Coordinator:
             worker.recall(motion.batch.id, outcome, grace_seconds)
 
     async def _prepare(self, motion: Motion) -> None:
-        """Plan the batch unless that was done before, and learn what is left of it."""
+        """Plan the batch unless that was done before, and learn what is left of it.
+
+        Large batches are planned one at a time, small ones pass them by. A batch that cannot be
+        planned must not take the others down: it is looked at again later.
+        """
         batch = motion.batch
-        shards = (
-            await self._store.shards(batch.id) if batch.planned else await plan(self._store, batch)
-        )
+        try:
+            shards = await self._planned(batch)
+        except StorageError:
+            raise
+        except Exception:
+            log.exception("plan_failed", batch=batch.id)
+            await self._clock.sleep(REPLAN_SECONDS)
+            del self._motions[batch.id]
+            return
         motion.shards = {shard.number: shard for shard in shards if not shard.done}
         motion.pending = sorted(motion.shards)
         motion.planned = True
         log.info("batch_in_motion", batch=batch.id, requests=batch.requests, shards=len(shards))
-        if batch.id in self._motions:
-            self.feed()
+        self._tend(motion)
+        self._on_change()
+
+    async def _planned(self, batch: Batch) -> list[Shard]:
+        if batch.planned:
+            return await self._store.shards(batch.id)
+        async with self._large if batch.requests > LARGE_REQUESTS else self._small:
+            return await plan(self._store, batch)
 
     def _committed(self, committed: Committed) -> None:
         for (batch_id, number), tally in committed.settled.items():
@@ -221,11 +240,11 @@ class Coordinator:
         for worker in workers:
             status = worker.status()
             down = status.state != "up" and status.shards > 0
-            if down and self._clock.now() - status.since >= REHOME_SECONDS * SECOND:
-                if self._others_serve(worker.name, healthy):
-                    for batch_id, number in await worker.give_back():
-                        self._returned(batch_id, number)
-                    self._on_change()
+            long_enough = self._clock.now() - status.since >= REHOME_SECONDS * SECOND
+            if down and long_enough and self._others_serve(worker.name, healthy):
+                for batch_id, number in await worker.give_back():
+                    self._returned(batch_id, number)
+                self._on_change()
 
     def _others_serve(self, name: str, healthy: set[str]) -> bool:
         for motion in self._motions.values():

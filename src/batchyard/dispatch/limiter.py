@@ -48,8 +48,13 @@ class Limiter:
         return self._generation
 
     def succeeded(self, in_flight: int) -> None:
-        """An answer came. The limit only grows while it is what holds us back."""
-        if in_flight < self.limit:
+        """An answer came. The limit only grows while it is what holds us back.
+
+        In slow start half the limit in flight is enough, as in Linux TCP: answers come in bursts,
+        and the first of a burst has already raised the limit above what is in flight.
+        """
+        needed = self._limit / 2 if self._slow_start else self.limit
+        if in_flight < needed:
             return
         step = 1.0 if self._slow_start else 1.0 / self._limit
         self._limit = min(float(self._max), self._limit + step)

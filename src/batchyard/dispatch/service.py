@@ -47,15 +47,22 @@ class Service:
         self._changed = changed
         self._reports = reports
         self._tasks = TaskSet(on_fatal)
+        self._feeding = False
         self._coordinator = Coordinator(
             store=store,
             fleet=fleet,
             routing=routing,
             clock=clock,
             tasks=self._tasks,
-            on_change=changed.set,
+            on_change=self.feed_soon,
             strict_version=strict_version,
         )
+
+    def feed_soon(self) -> None:
+        """Have shards handed out at the end of this turn of the loop, once however often asked."""
+        if not self._feeding:
+            self._feeding = True
+            asyncio.get_running_loop().call_soon(self._feed)
 
     async def start(self) -> None:
         """Recover and begin; returns once the first look at the catalog is done."""
@@ -74,6 +81,10 @@ class Service:
         await self._tasks.end()
         await self._store.flush()
         await self._fleet.close()
+
+    def _feed(self) -> None:
+        self._feeding = False
+        self._coordinator.feed()
 
     async def _move(self) -> None:
         while True:
