@@ -51,6 +51,31 @@ class Page(msgspec.Struct, frozen=True):
     last_id: str | None
 
 
+class ModelInfo(msgspec.Struct, frozen=True):
+    """A model as `/v1/models` shows it; `created_at` is the epoch where it is unknown.
+
+    What an engine's model can do beyond text is not known, so `capabilities` is null, not a guess.
+    """
+
+    id: str
+    display_name: str
+    created_at: str
+    max_input_tokens: int | None = None
+    max_tokens: int | None = None
+    type: Literal["model"] = "model"
+    lifecycle: Literal["active", "deprecated", "retired"] = "active"
+    deprecated_at: str | None = None
+    retires_at: str | None = None
+    line: str | None = None
+    capabilities: None = None
+
+
+class TokenCount(msgspec.Struct, frozen=True):
+    """The answer to `/v1/messages/count_tokens`."""
+
+    input_tokens: int
+
+
 def encode(value: object) -> bytes:
     """Compact JSON, UTF-8."""
     return msgspec.json.encode(value)
@@ -155,7 +180,7 @@ def checked_message(body: bytes) -> tuple[bytes, _UsageNumbers]:
         body.decode()
         head = _message_head.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        body = _mended(body)
+        body = mended(body)
         try:
             head = _message_head.decode(body)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -190,7 +215,7 @@ def one_line(json_text: bytes) -> bytes:
     return json_text.strip()
 
 
-def _mended(body: bytes) -> bytes:
+def mended(body: bytes) -> bytes:
     """Damaged text re-encoded with replacement characters, `body` itself when it is not JSON."""
     try:
         value = json.loads(body.decode("utf-8", "replace"))
