@@ -1,0 +1,149 @@
+"""The ledger itself: every lie it is there to catch is told to it once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.crash.ledger import Kill, Ledger, check_lines, check_object, prompt
+from tests.upstreams.connection import Exchange
+
+Object = dict[str, Any]
+
+
+def batch(status: str = "in_progress", **counts: int) -> Object:
+    settled = dict.fromkeys(("succeeded", "errored", "canceled", "expired"), 0) | counts
+    ended = status == "ended"
+    return {
+        "id": "msgbatch_1",
+        "processing_status": status,
+        "request_counts": {"processing": 2 - sum(settled.values()), **settled},
+        "created_at": "c",
+        "expires_at": "e",
+        "ended_at": "t" if ended else None,
+        "cancel_initiated_at": "x" if status == "canceling" else None,
+        "results_url": "http://h/results" if ended else None,
+    }
+
+
+def call(marker: str, started: float, ended: float | None, status: int | None = 200) -> Exchange:
+    return Exchange(
+        0, 1, "POST", "/v1/messages", {}, b"", started, marker, status=status, ended=ended
+    )
+
+
+def line(marker: str, text: str | None = None) -> Object:
+    content = [{"type": "text", "text": prompt(marker) if text is None else text}]
+    message = {"content": content, "model": "echo-1"}
+    return {"custom_id": marker, "result": {"type": "succeeded", "message": message}}
+
+
+def asked(tag: str = "t", count: int = 2) -> Ledger:
+    ledger = Ledger()
+    ledger.entries(tag, count)
+    ledger.acknowledge(tag, batch())
+    return ledger
+
+
+def test_an_honest_history_passes() -> None:
+    ledger = asked()
+    promise = ledger.promised["t"]
+    for seen in (batch(succeeded=1), batch("canceling", succeeded=1)):
+        ledger.saw(promise, seen)
+    ledger.kills.append(Kill("dispatch", 10.5, 10.6))
+    ledger._calls_made([call("t-0", 1.0, 2.0), call("t-1", 10.0, 11.0), call("t-1", 12.0, 13.0)])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda b: b["request_counts"].update(processing=3),
+        lambda b: b["request_counts"].update(processing=3, succeeded=-1),
+        lambda b: b["request_counts"].update(processing=0, succeeded=2),
+        lambda b: b.update(ended_at="t"),
+        lambda b: b.update(results_url="u"),
+        lambda b: b.update(processing_status="canceling"),
+        lambda b: b.update(processing_status="ended"),
+    ],
+)
+def test_an_object_that_contradicts_itself_is_caught(spoil: Callable[[Object], None]) -> None:
+    spoiled = batch()
+    spoil(spoiled)
+    with pytest.raises(AssertionError):
+        check_object(spoiled, 2)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (batch(succeeded=1), batch()),
+        (batch(succeeded=1), batch(errored=1)),
+        (batch("canceling"), batch()),
+        (batch("ended", succeeded=2), batch("ended", succeeded=1, errored=1)),
+        (batch("ended", succeeded=2), batch("canceling", succeeded=1)),
+        (batch(), batch() | {"expires_at": "later"}),
+        (batch("canceling"), batch("canceling") | {"cancel_initiated_at": "y"}),
+    ],
+)
+def test_a_step_backwards_is_caught(before: Object, after: Object) -> None:
+    ledger = asked()
+    ledger.saw(ledger.promised["t"], copy.deepcopy(before))
+    with pytest.raises(AssertionError):
+        ledger.saw(ledger.promised["t"], after)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [line("t-0")],
+        [line("t-0"), line("t-1"), line("t-1")],
+        [line("t-0"), line("u-1")],
+        [line("t-0"), line("t-1", prompt("t-0"))],
+        [line("t-0"), line("t-1", prompt("t-1")[:-1])],
+    ],
+    ids=["lost", "doubled", "foreign", "swapped", "truncated"],
+)
+def test_a_wrong_set_of_lines_is_caught(lines: list[Object]) -> None:
+    with pytest.raises(AssertionError):
+        check_lines(lines, {"t-0", "t-1"}, "echo-1")
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [call("t-0", 1.0, 2.0), call("t-0", 12.0, 13.0)],
+        [call("t-0", 10.0, 10.1), call("t-0", 10.2, 10.3)],
+        [call("t-0", 11.0, 15.0), call("t-0", 12.0, 13.0)],
+        [call("t-7", 1.0, 2.0)],
+    ],
+    ids=["long after", "before the kill", "two at once", "never asked for"],
+)
+def test_a_repeat_without_a_death_is_caught(calls: list[Exchange]) -> None:
+    ledger = asked()
+    ledger.kills.append(Kill("dispatch", 10.5, 10.6))
+    if calls[0].started == 10.0:
+        ledger.kills = [Kill("dispatch", 20.0, 20.1)]
+    with pytest.raises(AssertionError):
+        ledger._calls_made(calls)
+
+
+def test_a_call_after_the_end_or_long_after_a_cancel_is_caught() -> None:
+    ledger = asked()
+    ledger.promised["t"].ended_seen = 5.0
+    with pytest.raises(AssertionError, match="after the end"):
+        ledger._calls_made([call("t-0", 5.1, 5.2)])
+    ledger = asked()
+    ledger.promised["t"].cancel_acknowledged = 5.0
+    with pytest.raises(AssertionError, match="after cancel"):
+        ledger._calls_made([call("t-0", 7.5, 7.6)])
+
+
+def test_a_thrown_away_answer_is_caught() -> None:
+    ledger = asked()
+    ledger.promised["t"].cancel_asked = 9.0
+    with pytest.raises(AssertionError, match="was answered and is canceled"):
+        ledger._kept_answers([call("t-0", 1.0, 2.0)], {"t": {"t-0": "canceled"}})
+    ledger._kept_answers([call("t-0", 8.0, 8.5)], {"t": {"t-0": "canceled"}})

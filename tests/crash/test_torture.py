@@ -1,0 +1,63 @@
+"""`kill -9` at random moments under load, then the audit: nothing lost, doubled, undone or left.
+
+Thirty-odd kills in this folder: eighteen here, at moments nobody chose, the others in
+`test_moments.py`, aimed at create, plan, cancel and end.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from tests.crash.ledger import Ledger
+from tests.crash.user import User
+from tests.live.conftest import Serve
+from tests.live.harness.serving import Server
+from tests.live.harness.upstream import Upstream
+
+pytestmark = [pytest.mark.xdist_group("crash"), pytest.mark.timeout(240)]
+
+KILLS = 18
+CONCURRENCY = 16
+ROLES = ("supervisor", "api", "dispatch", "all")
+
+
+def kill(server: Server, ledger: Ledger, role: str) -> None:
+    """Kill one process or all; return when there is a whole server again."""
+    old = server.pid("api" if role in ("supervisor", "all") else role)
+    started = time.monotonic()
+    if role == "all":
+        server.kill_all()
+    elif role == "supervisor":
+        server.kill_supervisor()
+    else:
+        server.kill(role)
+    ledger.killed(role, started)
+    if role in ("supervisor", "all"):
+        server.start()
+    else:
+        server.pid(role, other_than=old)
+
+
+def test_nothing_acknowledged_is_lost_by_kills_at_random_moments(
+    serve: Serve, upstream: Upstream, dice: random.Random
+) -> None:
+    server = serve("--engine", f"anthropic+{upstream.url};concurrency={CONCURRENCY}")
+    ledger = Ledger()
+    with User(server.url, ledger, dice.randrange(10**6), sizes=(1, 2, 7, 40, 120)) as user:
+        for number in range(KILLS):
+            time.sleep(dice.uniform(0.05, 0.9))
+            kill(server, ledger, ROLES[number % 4] if number < 8 else dice.choice(ROLES))
+        before = user.answers
+        time.sleep(0.3)
+        assert user.answers > before, "the server takes no calls after the last kill"
+    ledger.audit(server.calls, upstream.exchanges)
+
+    assert len(ledger.kills) == KILLS
+    assert len(ledger.acknowledged()) >= 5
+    # A run that never interrupted a call would prove nothing.
+    assert any(exchange.gone for exchange in upstream.exchanges)
+    assert ledger.repeats(upstream.exchanges) <= KILLS * 3 * CONCURRENCY
+    assert server.stop() == 0

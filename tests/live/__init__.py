@@ -1,0 +1,1 @@
+"""Outside proof: real `batchyard serve` processes, real clients, real engines."""

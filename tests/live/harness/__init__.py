@@ -1,0 +1,1 @@
+"""What outside tests stand on: servers as processes, plain HTTP calls, waiting, a corpus."""

@@ -1,0 +1,1 @@
+"""The official SDKs, several generations of them, against one live server."""
