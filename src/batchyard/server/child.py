@@ -1,0 +1,75 @@
+"""A child process of the server: `python -m batchyard.server.child api|dispatch`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+
+import uvloop
+
+from batchyard.errors import BatchyardError, ConfigurationError, SchemaMismatch
+from batchyard.server.errand import Errand
+from batchyard.server.keeper import REFUSED
+from batchyard.telemetry import configure_logging
+
+Work = Callable[[Errand, Callable[..., None]], Coroutine[None, None, int]]
+
+
+def main(role: str) -> int:
+    """Run the errand on the first line of standard input; returns the exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    work = _work(role)
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        return 0  # the supervisor died while it spoke
+    errand = Errand.read(line)
+    threading.Thread(target=_leave_with_the_supervisor, daemon=True).start()
+    configure_logging(errand.settings.log_level, process=errand.role)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work(errand, _say_ready))
+    except (ConfigurationError, SchemaMismatch) as error:
+        _complain(error)
+        return REFUSED
+
+
+def _work(role: str) -> Work:
+    """What a child of that role does. Each loads the rooms it needs and no others."""
+    if role == "api":
+        from batchyard.server.api_process import run_api
+
+        return run_api
+    from batchyard.server.dispatch_process import run_dispatch
+
+    return run_dispatch
+
+
+def _leave_with_the_supervisor() -> None:
+    """End the process when standard input ends: the supervisor is gone, and so is our lock.
+
+    At once and without clean-up: whoever starts next recovers from what is on disk.
+    """
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
+
+
+def _say_ready(**news: object) -> None:
+    """Tell the supervisor that work is accepted; afterwards standard output is the log's."""
+    with os.fdopen(os.dup(1), "w") as out:
+        out.write(json.dumps(news) + "\n")
+    os.dup2(2, 1)
+
+
+def _complain(error: BatchyardError) -> None:
+    sys.stderr.write(f"error: {error.message}\n" + (f"  fix: {error.fix}\n" if error.fix else ""))
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

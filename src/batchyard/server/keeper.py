@@ -1,0 +1,132 @@
+"""One child process: started, told its errand, started again when it dies, ended when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Sequence
+
+from batchyard.clock import Clock
+from batchyard.server.errand import Errand
+from batchyard.telemetry import logger
+
+log = logger(__name__)
+
+REFUSED = 2
+"""Exit status of a child that will never run like this: it has said why and is not restarted."""
+
+RESTART_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
+"""Wait before the first, second, … restart in a row; the last one stays."""
+
+HEALTHY_SECONDS = 30.0
+"""A child that lived so long has shown that it can: the next restart is immediate again."""
+
+
+class Keeper:
+    """Keeps one child alive. `ready` is set when the child has said so for the first time.
+
+    The child is told its errand only when `after` is ready, so one process alone prepares the
+    data directory; it loads its code meanwhile.
+    """
+
+    def __init__(
+        self,
+        errand: Errand,
+        *,
+        pass_fds: Sequence[int],
+        clock: Clock,
+        after: Keeper | None = None,
+    ) -> None:
+        self.role = errand.role
+        self.ready = asyncio.Event()
+        self.news: dict[str, object] = {}
+        self._errand = errand.line()
+        self._pass_fds = tuple(pass_fds)
+        self._clock = clock
+        self._after = after
+        self._process: asyncio.subprocess.Process | None = None
+        self._ending = asyncio.Event()
+        self._gone = asyncio.Event()
+
+    async def keep(self) -> int:
+        """Run until `end` or until the child refuses; returns the child's last exit status."""
+        deaths = 0
+        try:
+            while True:
+                started = self._clock.monotonic()
+                status = await self._run_once()
+                if self._ending.is_set() or status == REFUSED:
+                    return status
+                if self._clock.monotonic() - started > HEALTHY_SECONDS:
+                    deaths = 0
+                wait = RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)]
+                deaths += 1
+                log.error("process died", role=self.role, status=status, restart_in_seconds=wait)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), wait)
+                    return status
+        finally:
+            self._gone.set()
+
+    async def end(self, seconds: float) -> None:
+        """Ask the child to finish; kill it when it has not after `seconds`. Starts no other."""
+        self._ending.set()
+        self._signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self._gone.wait(), seconds)
+        except TimeoutError:
+            log.warning("process killed: it did not finish in time", role=self.role)
+            self.kill()
+            await self._gone.wait()
+
+    def kill(self) -> None:
+        """End the child now. What it has acknowledged is on disk already."""
+        self._ending.set()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def _run_once(self) -> int:
+        # -P keeps the current folder off the child's import path; a session of its own keeps the
+        # terminal's Ctrl-C away from it: only the supervisor decides who stops when.
+        self._process = process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "batchyard.server.child", self.role,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=self._pass_fds,
+            start_new_session=True,
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if self._ending.is_set():
+            self._signal(signal.SIGTERM)
+        if self._after is not None:
+            await _either(self._after.ready, self._ending)
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(self._errand)
+            await process.stdin.drain()
+        if said := await process.stdout.readline():
+            self.news = _understood(said)
+            self.ready.set()
+        return await process.wait()
+
+
+async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in (one, other)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def _understood(line: bytes) -> dict[str, object]:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
