@@ -58,6 +58,11 @@ def message_id() -> str:
     return "msg_01" + _base58(secrets.randbits(_TIME_BITS + _RANDOM_BITS))
 
 
+def tool_use_id() -> str:
+    """A `toolu_` id for a tool call whose engine gave none."""
+    return "toolu_01" + _base58(secrets.randbits(_TIME_BITS + _RANDOM_BITS))
+
+
 def _time_of(batch: str) -> int:
     number = 0
     for letter in batch[-_LENGTH:]:
