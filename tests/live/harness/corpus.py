@@ -1,4 +1,6 @@
-"""Realistic and nasty requests as raw JSON bytes: what people send, and what breaks careless code."""
+"""Realistic and nasty requests as raw JSON bytes: what people send, what breaks careless code."""
+
+# ruff: noqa: RUF001 - letters that look like others are the point here
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _WORDS = (
-    "invoice delivery battery screen refund polite broken excellent slow camera warranty "
-    "subscription carrier package colour manual charger support replacement discount"
-).split()
+    "invoice delivery battery screen refund polite broken excellent slow camera warranty",
+    "subscription carrier package colour manual charger support replacement discount",
+)
 
 _TEXTS = (
     "plain ASCII",
@@ -96,18 +98,10 @@ def _with_tools(dice: random.Random, fields: dict[str, object], system: str, tex
             "required": ["label"],
         },
     }
-    choice = dice.choice(
-        [{"type": "auto"}, {"type": "any"}, {"type": "tool", "name": tool["name"]}]
-    )
-    return _compact(
-        {
-            **fields,
-            "system": system,
-            "tools": [tool],
-            "tool_choice": choice,
-            "messages": [_user(text)],
-        }
-    )
+    forced = {"type": "tool", "name": tool["name"]}
+    choice = dice.choice([{"type": "auto"}, {"type": "any"}, forced])
+    asked = {"tools": [tool], "tool_choice": choice, "messages": [_user(text)]}
+    return _compact({**fields, "system": system, **asked})
 
 
 def _with_image(dice: random.Random, fields: dict[str, object], system: str, text: str) -> bytes:
@@ -181,7 +175,8 @@ def _user(text: str) -> dict[str, object]:
 
 
 def _prose(dice: random.Random, words: int) -> str:
-    return " ".join(dice.choice(_WORDS) for _ in range(words))
+    known = " ".join(_WORDS).split()
+    return " ".join(dice.choice(known) for _ in range(words))
 
 
 def _compact(value: object) -> bytes:

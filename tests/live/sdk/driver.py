@@ -123,9 +123,8 @@ async def tour(url, model, colour, space):
 
 async def paging(batches, model):
     """Five batches, walked forwards and backwards two at a time by the SDK's own paginator."""
-    made = []
-    for number in range(5):
-        made.append((await settle(batches.create(requests=[entry("one", model, str(number))]))).id)
+    entries = [entry("one", model, str(number)) for number in range(5)]
+    made = [(await settle(batches.create(requests=[one]))).id for one in entries]
     forwards = [b.id for b in await collect(batches.list(limit=2), most=5)]
     backwards = [b.id for b in await collect(batches.list(limit=2, before_id=made[0]), most=4)]
     after = [b.id for b in await collect(batches.list(limit=2, after_id=made[4]), most=4)]

@@ -14,13 +14,15 @@ COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 
 
 def _variants() -> list[Any]:
-    found = []
+    found: list[Any] = []
     for sdk in SDKS:
         colours = ("sync", "async") if sdk.startswith("python") else ("async",)
         marks = [pytest.mark.xdist_group(sdk), pytest.mark.timeout(240)]
-        for colour in colours:
-            for space in ("ga", "beta"):
-                found.append(pytest.param(sdk, f"{colour}-{space}", marks=marks))
+        found += [
+            pytest.param(sdk, f"{colour}-{space}", marks=marks)
+            for colour in colours
+            for space in ("ga", "beta")
+        ]
     return found
 
 

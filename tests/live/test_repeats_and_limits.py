@@ -1,0 +1,124 @@
+"""Creates sent twice, queues that are full, limits that were lowered, keys that are asked for."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.live.conftest import Serve
+from tests.live.harness.calls import Calls, body_of, requests
+from tests.live.harness.serving import Server
+from tests.live.harness.upstream import Upstream
+
+pytestmark = [pytest.mark.xdist_group("limits"), pytest.mark.timeout(90)]
+
+CREATE = "/v1/messages/batches"
+
+
+def test_an_sdk_retry_of_an_answered_create_is_the_same_batch(server: Server) -> None:
+    calls = server.calls
+    body = body_of(requests(3, prefix=f"retry{time.monotonic_ns()}"))
+    first = calls.create(body)
+    assert calls.create(body, {"x-stainless-retry-count": "1"})["id"] == first["id"]
+    assert calls.create(body, {"x-stainless-retry-count": "2"})["id"] == first["id"]
+    # The same body without the mark of a retry is a wish for a second batch.
+    assert calls.create(body)["id"] != first["id"]
+    assert calls.create(body, {"x-stainless-retry-count": "0"})["id"] != first["id"]
+
+
+def test_an_idempotency_key_survives_a_restart_and_binds_its_body(serve: Serve) -> None:
+    server = serve("--engine", "simulator")
+    key = {"idempotency-key": "nightly-17"}
+    first = server.calls.create(requests(2), key)
+    assert server.calls.create(requests(2), key)["id"] == first["id"]
+    server.calls.close()
+    server.kill_all()
+    server.start()
+    assert server.calls.create(requests(2), key)["id"] == first["id"]
+    other = server.calls.ask("POST", CREATE, body_of(requests(3)), key)
+    assert 400 <= other.error[0] < 500
+    assert len(server.calls.batches()) == 1
+
+
+def test_a_full_queue_says_when_to_come_back(serve: Serve) -> None:
+    with Upstream(models=["m"], latency=30) as upstream:
+        server = serve(
+            "--engine", upstream.url, env={"BATCHYARD_LIMITS__BATCHES_IN_PROCESS_MAX": "2"}
+        )
+        held = [server.calls.create(requests(1, model="m"))["id"] for _ in range(2)]
+        refused = server.calls.ask("POST", CREATE, body_of(requests(1, model="m")))
+        assert refused.error[:2] == (429, "rate_limit_error")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.headers.get("x-should-retry") != "false"
+        server.calls.cancel(held[0])
+        server.calls.ended(held[0])
+        server.calls.create(requests(1, model="m"))
+
+
+def test_lowered_limits_hold(serve: Serve) -> None:
+    limits = {
+        "BATCHYARD_LIMITS__REQUESTS_MAX": "10",
+        "BATCHYARD_LIMITS__BODY_BYTES_MAX": "5000",
+        "BATCHYARD_COMPAT__DOCUMENTED_COUNTS": "true",
+        "BATCHYARD_PUBLIC_URL": "https://batches.example/yard",
+    }
+    server = serve("--engine", "simulator:latency=300ms", env=limits)
+    calls = server.calls
+    assert calls.ask("POST", CREATE, body_of(requests(11))).error[0] == 400
+    assert calls.ask("POST", CREATE, b" " * 5001).error[:2] == (413, "request_too_large")
+    batch = calls.create(requests(10))
+    seen = set()
+    while batch["processing_status"] != "ended":
+        seen.add(batch["request_counts"]["processing"])
+        batch = calls.batch(batch["id"])
+    assert seen == {10}, "documented counts stand still until the end"
+    assert batch["request_counts"]["succeeded"] == 10
+    assert batch["results_url"] == f"https://batches.example/yard{CREATE}/{batch['id']}/results"
+
+
+def test_time_passes_also_while_the_server_is_down(serve: Serve) -> None:
+    """Expiry and archival count from creation (I-22, I-26), here in seconds for hours and days."""
+    with Upstream(models=["m"], latency=60) as upstream:
+        short = {
+            "BATCHYARD_LIMITS__PROCESSING_SECONDS": "3",
+            "BATCHYARD_LIMITS__RESULTS_SECONDS": "7",
+        }
+        server = serve("--engine", upstream.url, "--engine", "simulator", env=short)
+        mixed = requests(4, model="m") + requests(2, model="simulator", prefix="done")
+        batch = server.calls.create(mixed)
+        created = time.monotonic()
+        half = server.calls
+        while half.batch(batch["id"])["request_counts"]["succeeded"] < 2:
+            assert time.monotonic() - created < 2.5
+        server.calls.close()
+        server.kill_all()
+        before = len(upstream.exchanges)
+        while time.monotonic() - created < 3.1:
+            time.sleep(0.05)
+        server.start()
+        ended = server.calls.ended(batch["id"], within=3)
+        assert ended["expires_at"] == batch["expires_at"]
+        assert ended["request_counts"]["expired"] == 4
+        assert ended["request_counts"]["succeeded"] == 2
+        assert len(upstream.exchanges) == before, "asked after the deadline"
+        types = {
+            line["custom_id"]: line["result"]["type"] for line in server.calls.results(batch["id"])
+        }
+        assert sorted(types.values()) == ["expired"] * 4 + ["succeeded"] * 2
+        archived = _archived(server.calls, batch["id"])
+        assert archived["processing_status"] == "ended"
+        assert archived["results_url"] is None
+        gone = server.calls.ask("GET", f"{CREATE}/{batch['id']}/results")
+        assert gone.error[:2] == (404, "not_found_error")
+
+
+def _archived(calls: Calls, batch_id: str) -> dict[str, object]:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        batch = calls.batch(batch_id)
+        if batch["archived_at"] is not None:
+            found: dict[str, object] = batch
+            return found
+        time.sleep(0.1)
+    raise AssertionError("never archived")
