@@ -8,9 +8,7 @@ from batchyard.errors import AuthenticationFailed, PermissionDenied
 from batchyard.store.keys import DEFAULT_WORKSPACE, Keys
 
 REMEMBER_SECONDS = 0.5
-"""How long a good key is believed without looking again: a revoked one is out within a second."""
-
-_REMEMBERED_MAX = 1_024
+"""How long "there are no keys" is believed without looking again."""
 
 
 class Gate:
@@ -34,7 +32,6 @@ class Gate:
         self._required = required
         self._web_origins = web_origins
         self._organization = (b"anthropic-organization-id", organization_id.encode())
-        self._known: dict[str, tuple[float, Caller]] = {}
         self._open_until = 0.0
 
     def admit(self, call: Call) -> Caller:
@@ -89,25 +86,16 @@ class Gate:
 
     def _by_key(self, call: Call) -> Caller:
         """The caller of the first valid key: older SDKs may send both headers, each another key."""
-        presented = list(_presented(call))
+        presented = _presented(call)
         if not presented:
             raise AuthenticationFailed(
                 "No API key was sent.",
                 fix="Send it as `x-api-key: KEY` or `Authorization: Bearer KEY`.",
             )
-        now = self._clock.monotonic()
-        for secret in presented:
-            known = self._known.get(secret)
-            if known is not None and now < known[0]:
-                return known[1]
         for secret in presented:
             key = self._keys.find(secret) if self._keys else None
             if key is not None:
-                if len(self._known) >= _REMEMBERED_MAX:
-                    self._known.clear()
-                caller = Caller(key.workspace_id, key.id)
-                self._known[secret] = (now + REMEMBER_SECONDS, caller)
-                return caller
+                return Caller(key.workspace_id, key.id)
         raise AuthenticationFailed("API key is invalid.")
 
 

@@ -39,7 +39,7 @@ class EngineState(msgspec.Struct, frozen=True):
     name: str
     kind: str
     url: str
-    state: Literal["starting", "up", "waiting", "paused"]
+    state: str  # starting, up, waiting or paused
     reason: str
     since: str
     in_flight: int
@@ -137,7 +137,7 @@ def _state(report: EngineReport) -> EngineState:
         name=report.name,
         kind=report.kind,
         url=report.url,
-        state=report.state,  # type: ignore[arg-type]
+        state=report.state,
         reason=report.reason,
         since=rfc3339(report.since),
         in_flight=report.in_flight,

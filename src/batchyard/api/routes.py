@@ -15,7 +15,7 @@ from batchyard.api.call import Call
 from batchyard.api.catalogue import Catalogue
 from batchyard.api.context import ApiContext
 from batchyard.api.failures import Guard, MethodNotAllowed
-from batchyard.api.live import LiveCalls
+from batchyard.api.live.calls import LiveCalls
 from batchyard.api.ops import Ops
 from batchyard.api.reference.pages import Reference
 from batchyard.errors import NotFound

@@ -1,0 +1,1 @@
+"""Live calls: read, routed to an engine, and its answer passed back."""

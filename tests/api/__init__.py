@@ -1,0 +1,1 @@
+"""The HTTP edge, asked in-process over a real store."""
