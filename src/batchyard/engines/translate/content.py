@@ -34,7 +34,7 @@ def parts(blocks: str | Iterable[Showable], path: str, flavor: Flavor) -> list[P
         return [_text(blocks)] if blocks else []
     found: list[Part] = []
     for number, block in enumerate(blocks):
-        found += _parts_of(block, f"{path}.{number}", flavor)
+        found += parts_of(block, f"{path}.{number}", flavor)
     return found
 
 
@@ -43,7 +43,8 @@ def text_of(content: Iterable[Part]) -> str:
     return JOINT.join(part["text"] for part in content if part["type"] == "text")
 
 
-def _parts_of(block: Showable, path: str, flavor: Flavor) -> list[Part]:
+def parts_of(block: Showable, path: str, flavor: Flavor) -> list[Part]:
+    """One block as parts: none for empty text, several for a document with pictures."""
     match block:
         case Text():
             return [_text(block.text)] if block.text else []

@@ -7,6 +7,7 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 
+from batchyard import wire
 from batchyard.engines.translate.params import HOSTED_BLOCKS
 from batchyard.errors import Rejected
 
@@ -27,16 +28,26 @@ def reject(path: str, why: str) -> NoReturn:
 def decoded(decoder: msgspec.json.Decoder[Shaped], raw: bytes, prefix: str = "") -> Shaped:
     """`raw` in the decoder's shape. Raises `Rejected` naming the path; `prefix` stands before it.
 
-    The words are those of the hosted API where it is known to have some.
+    The words are those of the hosted API where it is known to have some. Text that no JSON may
+    hold (lone surrogates) is mended rather than refused: U+FFFD stands where the damage was.
     """
     try:
-        return decoder.decode(raw)
+        return _decoded(decoder, raw)
     except msgspec.ValidationError as error:
         reject(*_explained(str(error), prefix))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reject(prefix, f"not valid JSON text: {error}")
     except RecursionError:
         reject(prefix, "nested too deeply")
+
+
+def _decoded(decoder: msgspec.json.Decoder[Shaped], raw: bytes) -> Shaped:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decoder.decode(wire.mended(raw))
 
 
 def _explained(text: str, prefix: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from batchyard.engines.translate.content import JOINT, Part, parts, text_of
+from batchyard.engines.translate.content import JOINT, Part, parts, parts_of, text_of
 from batchyard.engines.translate.faults import reject
 from batchyard.engines.translate.flavor import Flavor
 from batchyard.engines.translate.params import (
@@ -92,7 +92,7 @@ def _add_user(told: list[ChatMessage], turn: Turn, path: str, flavor: Flavor) ->
                     answered = True
                     shown += _add_result(told, block, where, flavor)
                 case Text() | Image() | Document() | SearchResult():
-                    said += parts([block], where, flavor)
+                    said += parts_of(block, where, flavor)
                 case _:
                     reject(where, f"{_type(block)} blocks are not taken in a user message")
     if shown or said:

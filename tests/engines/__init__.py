@@ -1,0 +1,1 @@
+"""Tests of the engines: dialects, translation, and real engines on this machine."""
