@@ -1,4 +1,4 @@
-"""`kill -9` aimed at create, plan, cancel and end, a few of each; and what SIGTERM must not cost."""
+"""`kill -9` aimed at create, plan, cancel and end; and what SIGTERM must not cost."""
 
 from __future__ import annotations
 
@@ -206,6 +206,5 @@ def _fingerprint(data_dir: Path) -> dict[str, tuple[int, int]]:
     return {
         str(path): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in sorted(data_dir.rglob("*"))
-        if path.is_file()
-        and path.name not in ("batchyard.db-shm", "batchyard.db-wal", "batchyard.db")
+        if path.is_file() and not path.name.startswith("batchyard.db")
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.live.conftest import Serve
 from tests.live.harness.calls import Calls, body_of, requests
 from tests.live.harness.serving import Server
 from tests.live.harness.upstream import Upstream
+from tests.live.harness.waiting import eventually
 
 pytestmark = [pytest.mark.xdist_group("limits"), pytest.mark.timeout(90)]
 
@@ -88,37 +90,40 @@ def test_time_passes_also_while_the_server_is_down(serve: Serve) -> None:
         mixed = requests(4, model="m") + requests(2, model="simulator", prefix="done")
         batch = server.calls.create(mixed)
         created = time.monotonic()
-        half = server.calls
-        while half.batch(batch["id"])["request_counts"]["succeeded"] < 2:
-            assert time.monotonic() - created < 2.5
+        eventually(lambda: _succeeded(server.calls, batch["id"]) == 2, within=2)
         server.calls.close()
         server.kill_all()
         before = len(upstream.exchanges)
-        while time.monotonic() - created < 3.1:
-            time.sleep(0.05)
+        eventually(lambda: time.monotonic() - created > 3.1, within=5)
         server.start()
         ended = server.calls.ended(batch["id"], within=3)
         assert ended["expires_at"] == batch["expires_at"]
         assert ended["request_counts"]["expired"] == 4
         assert ended["request_counts"]["succeeded"] == 2
         assert len(upstream.exchanges) == before, "asked after the deadline"
+        assert ended["archived_at"] is None
         types = {
             line["custom_id"]: line["result"]["type"] for line in server.calls.results(batch["id"])
         }
         assert sorted(types.values()) == ["expired"] * 4 + ["succeeded"] * 2
-        archived = _archived(server.calls, batch["id"])
+        server.calls.close()
+        assert server.stop() == 0
+        eventually(lambda: time.monotonic() - created > 7.1, within=10)
+        server.start()
+        archived = eventually(lambda: _archived(server.calls, batch["id"]), within=5)
         assert archived["processing_status"] == "ended"
         assert archived["results_url"] is None
+        assert archived["request_counts"] == ended["request_counts"]
         gone = server.calls.ask("GET", f"{CREATE}/{batch['id']}/results")
         assert gone.error[:2] == (404, "not_found_error")
 
 
-def _archived(calls: Calls, batch_id: str) -> dict[str, object]:
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        batch = calls.batch(batch_id)
-        if batch["archived_at"] is not None:
-            found: dict[str, object] = batch
-            return found
-        time.sleep(0.1)
-    raise AssertionError("never archived")
+def _succeeded(calls: Calls, batch_id: str) -> int:
+    count: int = calls.batch(batch_id)["request_counts"]["succeeded"]
+    return count
+
+
+def _archived(calls: Calls, batch_id: str) -> dict[str, Any]:
+    batch: dict[str, Any] = calls.batch(batch_id)
+    assert batch["archived_at"] is not None
+    return batch

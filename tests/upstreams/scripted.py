@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import json
 import re
+import ssl
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -67,6 +68,7 @@ class Scripted:
         self.every = 0
         self.poison = b""
         self.keep_bodies = True
+        self.tls: ssl.SSLContext | None = None
         self.in_flight = 0
         self.peak = 0
         self.accepted = 0
@@ -110,7 +112,7 @@ class Scripted:
 
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            connect, "127.0.0.1", self.port, backlog=4096, reuse_address=True
+            connect, "127.0.0.1", self.port, backlog=4096, reuse_address=True, ssl=self.tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -123,11 +125,12 @@ class Scripted:
             connection.transport.abort()
         await asyncio.sleep(0)
 
-    def close_idle(self) -> None:
+    async def close_idle(self) -> None:
         """Close kept-alive connections nobody is using, as engines do after a few seconds."""
         for connection in list(self.connections):
             if connection.idle:
                 connection.transport.close()
+        await self.until(lambda upstream: all(not open.idle for open in upstream.connections))
 
     # -- holding and watching ---------------------------------------------------------------------
 
@@ -142,7 +145,7 @@ class Scripted:
             answer()
 
     async def until(self, condition: Callable[[Scripted], bool]) -> None:
-        """Return when `condition` holds; it is looked at on every arrival and every answer."""
+        """Return when `condition` holds; it is looked at on every arrival, answer and hang-up."""
         if condition(self):
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -176,7 +179,7 @@ class Scripted:
         self.exchanges.append(exchange)
         self.in_flight += 1
         self.peak = max(self.peak, min(self.in_flight, self.limit or self.in_flight))
-        self._look()
+        self.look()
         return exchange
 
     def finished(self, exchange: Exchange, status: int | None, *, gone: bool) -> None:
@@ -186,7 +189,7 @@ class Scripted:
             self.in_flight -= 1
             if not self.keep_bodies:
                 exchange.body = b""
-            self._look()
+            self.look()
 
     def respond(self, connection: Connection, exchange: Exchange) -> None:
         """Carry out the script for one request."""
@@ -256,7 +259,7 @@ class Scripted:
         self._tries.clear()
         self.peak = self.in_flight
 
-    def _look(self) -> None:
+    def look(self) -> None:
         for watcher in list(self._watchers):
             condition, waiter = watcher
             if waiter.done() or condition():

@@ -24,9 +24,10 @@ def facts_of(sdk: str, *arguments: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def sdk_server(serve_module: Serve) -> Iterator[Server]:
-    """The simulator beside an upstream whose only model, `slow`, never answers in time."""
-    with Upstream(models=["slow"], latency=30.0) as slow:
-        yield serve_module("--engine", "simulator:latency=1ms", "--engine", slow.url)
+    """The simulator beside an upstream whose only model, `slow`, takes a second for two answers."""
+    with Upstream(models=["slow"], latency=1.0) as slow:
+        slow_engine = f"anthropic+{slow.url};concurrency=2"
+        yield serve_module("--engine", "simulator:latency=1ms", "--engine", slow_engine)
 
 
 @pytest.fixture(scope="module")

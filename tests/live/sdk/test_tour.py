@@ -100,9 +100,14 @@ def test_a_canceled_batch_ends_with_a_line_for_each_request(
     assert canceled["processing_status"] == "canceling"
     assert canceled["results_url"] is None
     assert facts["canceled_again"]["cancel_initiated_at"] == canceled["cancel_initiated_at"]
-    assert ended["request_counts"] == dict.fromkeys(COUNTS, 0) | {"canceled": 40}
     assert facts["canceled_late"] == ended
-    assert facts["lines"] == sorted([f"s-{number}", "canceled"] for number in range(40))
+    custom_ids, outcomes = zip(*facts["lines"], strict=True)
+    assert sorted(custom_ids) == sorted(f"s-{number}" for number in range(40))
+    # What was in flight when the cancel came may still have succeeded: two at a time.
+    counts = {kind: outcomes.count(kind) for kind in COUNTS}
+    assert counts["canceled"] >= 30
+    assert counts["canceled"] + counts["succeeded"] == 40
+    assert ended["request_counts"] == counts
 
 
 @everywhere

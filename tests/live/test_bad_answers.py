@@ -1,0 +1,150 @@
+"""Every bad answer an upstream can give, through the whole server: retried, or one typed line.
+
+One batch per dialect holds a request for each kind of fault and good neighbours between them;
+the requests carry their fault in their own text (see `tests/upstreams`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.live.conftest import Serve
+from tests.live.harness.calls import Calls, request
+from tests.live.harness.upstream import Upstream
+from tests.upstreams.connection import Exchange
+
+pytestmark = [pytest.mark.xdist_group("bad-answers"), pytest.mark.timeout(180)]
+
+NEIGHBOURS = 400
+TYPES = {
+    "invalid_request_error", "authentication_error", "billing_error", "permission_error",
+    "not_found_error", "rate_limit_error", "timeout_error", "api_error", "overloaded_error",
+}  # fmt: skip
+
+OVERCOME = (
+    "resetx2", "finx1", "reset-after-headersx1", "truncatedx1", "unfinished-chunksx1", "stallx1",
+    "hangx1", "trickle:5x1", "garbagex1", "htmlx1", "not-httpx1", "status:408x2", "status:429x3",
+    "status:429,retry-after=1x1", "status:500x2", "status:502x2", "status:503x3", "status:504x1",
+    "status:529x2", "status:529,retry-after=1x1", "status:503,retry-after=1x1", "huge:40x1",
+    "redirectx1",
+)  # fmt: skip
+"""Faults of the first tries; the request succeeds in the end."""
+
+FINAL = {
+    "status:400": "invalid_request_error",
+    "status:404": "not_found_error",
+    "status:413": "invalid_request_error",
+    "status:422": "invalid_request_error",
+}
+"""Refusals of the request itself: told once, in the engine's words."""
+
+POISON = ("status:500", "garbage", "reset", "huge:40")
+"""Faults of every try, while neighbours succeed: given up after a few."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of the batch, and what the upstream saw of it."""
+
+    results: dict[str, Any]
+    upstream: Upstream
+
+    def tries(self, name: str) -> list[Exchange]:
+        return self.upstream.scripted.attempts(name)
+
+
+def name_of(fault: str) -> str:
+    return "f-" + fault.replace(":", "-").replace(",", "-").replace("=", "-")
+
+
+def entries() -> list[dict[str, Any]]:
+    faulty = [
+        request(name_of(fault), f"marker={name_of(fault)} fault={fault} ", model="echo-1")
+        for fault in (*OVERCOME, *FINAL, *POISON, "wrong-content-type")
+    ]
+    good = [
+        request(f"n-{number}", f"marker=n-{number} good", model="echo-1")
+        for number in range(NEIGHBOURS)
+    ]
+    return faulty + good
+
+
+@pytest.fixture(scope="module", params=["anthropic", "openai"])
+def run(request: pytest.FixtureRequest, serve_module: Serve) -> Iterator[Run]:
+    with Upstream(latency=0.3) as upstream:
+        server = serve_module("--engine", f"{request.param}+{upstream.url};timeout=2;concurrency=8")
+        calls = Calls(server.url)
+        results = calls.run(entries(), within=120)
+        calls.close()
+        yield Run(results, upstream)
+
+
+@pytest.mark.parametrize("fault", OVERCOME)
+def test_a_passing_fault_costs_a_retry_and_nothing_else(run: Run, fault: str) -> None:
+    name, times = name_of(fault), int(fault.rpartition("x")[2])
+    assert run.results[name]["type"] == "succeeded", run.results[name]
+    tries = run.tries(name)
+    assert len(tries) == times + 1
+    for earlier, later in itertools.pairwise(tries):
+        assert earlier.ended is not None
+        assert later.started - earlier.ended >= 0.01, "retried at once"
+        if "retry-after=1" in fault:
+            assert later.started - earlier.ended >= 1.0, "came back too early"
+
+
+@pytest.mark.parametrize("fault", FINAL)
+def test_a_refusal_of_the_request_is_told_once_in_the_engines_words(run: Run, fault: str) -> None:
+    name = name_of(fault)
+    error = run.results[name]["error"]["error"]
+    assert error["type"] == FINAL[fault]
+    assert f"scripted {fault.partition(':')[2]}" in error["message"]
+    assert len(run.tries(name)) == 1
+
+
+@pytest.mark.parametrize("fault", POISON)
+def test_a_request_that_always_fails_alike_is_given_up(run: Run, fault: str) -> None:
+    name = name_of(fault)
+    error = run.results[name]["error"]["error"]
+    assert error["type"] in TYPES
+    assert error["message"]
+    if fault == "status:500":
+        assert "scripted 500" in error["message"], "the engine's own words"
+    assert 2 <= len(run.tries(name)) <= 15
+
+
+def test_a_good_answer_under_a_wrong_content_type_is_an_answer(run: Run) -> None:
+    assert run.results["f-wrong-content-type"]["type"] == "succeeded"
+
+
+def test_every_neighbour_succeeded_at_the_first_try(run: Run) -> None:
+    for number in range(NEIGHBOURS):
+        assert run.results[f"n-{number}"]["type"] == "succeeded"
+        assert len(run.tries(f"n-{number}")) == 1
+
+
+def test_a_lone_poisoned_request_does_not_keep_its_batch_open(serve: Serve) -> None:
+    """Nobody is left to succeed beside it; it must still end within a few tries."""
+    with Upstream(poison="POISON") as upstream:
+        server = serve("--engine", f"anthropic+{upstream.url}")
+        few = [request(f"n-{number}", f"good {number}", model="echo-1") for number in range(3)]
+        few.append(request("bad", "POISON", model="echo-1"))
+        results = server.calls.run(few, within=90)
+        assert results["bad"]["type"] == "errored"
+        assert "scripted 500" in results["bad"]["error"]["error"]["message"]
+        assert sum(result["type"] == "succeeded" for result in results.values()) == 3
+
+
+def test_a_limit_of_the_upstream_is_found_and_kept(serve: Serve) -> None:
+    """With 4 at once allowed and no number given, refusals stay well below three per request."""
+    with Upstream(limit=4, latency=0.02) as upstream:
+        server = serve("--engine", f"anthropic+{upstream.url}")
+        many = [request(f"r-{number}", f"number {number}", model="echo-1") for number in range(400)]
+        results = server.calls.run(many, within=90)
+        assert {result["type"] for result in results.values()} == {"succeeded"}
+        refused = sum(exchange.status == 429 for exchange in upstream.exchanges)
+        assert refused < 400, f"{refused} refusals for 400 requests"

@@ -1,0 +1,94 @@
+"""Five thousand realistic requests through a real HTTP upstream: sent is received, said is read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.live.conftest import Serve
+from tests.live.harness.calls import Calls
+from tests.live.harness.corpus import Raw, body_of, realistic
+from tests.live.harness.upstream import Upstream
+from tests.upstreams.dialects import Echo
+
+pytestmark = [pytest.mark.xdist_group("bytes"), pytest.mark.timeout(240)]
+
+COUNT = 5_000
+
+
+@pytest.fixture(scope="module")
+def corpus() -> list[Raw]:
+    return list(realistic(COUNT, model="echo-1"))
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        yield upstream
+
+
+def answers(serve: Serve, engine: str, corpus: list[Raw]) -> dict[str, bytes]:
+    """custom_id -> its whole result line, each there exactly once."""
+    server = serve("--engine", f"{engine};concurrency=32")
+    calls = Calls(server.url)
+    batch = calls.create(body_of(corpus))
+    assert batch["request_counts"]["processing"] == COUNT
+    calls.ended(batch["id"], within=120)
+    found: dict[str, bytes] = {}
+    for line in calls.result_lines(batch["id"]):
+        custom_id = json.loads(line)["custom_id"]
+        assert custom_id not in found
+        found[custom_id] = line
+    calls.close()
+    assert found.keys() == {raw.custom_id for raw in corpus}
+    return found
+
+
+def test_params_arrive_and_messages_return_byte_for_byte(
+    serve: Serve, upstream: Upstream, corpus: list[Raw]
+) -> None:
+    lines = answers(serve, f"anthropic+{upstream.url}", corpus)
+    arrived = Counter(exchange.body for exchange in upstream.exchanges)
+    assert arrived == Counter(raw.params.strip() for raw in corpus)
+    for raw in corpus:
+        assert re.fullmatch(_expected(raw), lines[raw.custom_id]), raw.custom_id
+
+
+def test_through_chat_completions_every_text_returns_to_its_own_request(
+    serve: Serve, upstream: Upstream, corpus: list[Raw]
+) -> None:
+    lines = answers(serve, f"openai+{upstream.url}", corpus)
+    refused = 0
+    for raw in corpus:
+        result = json.loads(lines[raw.custom_id])["result"]
+        if result["type"] == "errored":
+            # A PDF has no place in Chat Completions; whoever sent one is told so.
+            assert b"application/pdf" in raw.params, result
+            assert result["error"]["error"]["type"] == "invalid_request_error"
+            refused += 1
+            continue
+        assert result["type"] == "succeeded", result
+        message = result["message"]
+        assert message["model"] == "echo-1"
+        assert message["stop_reason"] == "end_turn"
+        text = "".join(block["text"] for block in message["content"])
+        assert text.endswith(raw.text), raw.custom_id
+    assert len(upstream.exchanges) == COUNT - refused
+
+
+def _expected(raw: Raw) -> bytes:
+    """The line, every byte of it, but for the id that the upstream counted up."""
+    echo = Echo(raw.params)
+    head = (
+        b'{"custom_id":"%b","result":{"type":"succeeded","message":{"id":"' % raw.custom_id.encode()
+    )
+    tail = (
+        b'","type":"message","role":"assistant","model":"echo-1","content":[{"type":"text",'
+        b'"text":%b}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":%d,'
+        b'"output_tokens":%d,"service_tier":"batch"}}}}'
+    ) % (echo.text, max(1, len(raw.params.strip()) // 4), echo.output_tokens)
+    return re.escape(head) + rb"msg_echo\d+" + re.escape(tail)
