@@ -54,7 +54,7 @@ class Item(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 _decode: Callable[[memoryview], list[Item]] = msgspec.json.Decoder(list[Item]).decode
 _ffi = FFI()
-_buffer, _cast = _ffi.from_buffer, _ffi.cast
+_buffer, _cast, _address = _ffi.from_buffer, _ffi.cast, _ffi.typeof("uintptr_t")
 
 
 @dataclass(slots=True)
@@ -183,11 +183,11 @@ def _places(items: list[Item], text: bytearray, reading: _Reading) -> list[tuple
 
     The parser returns views without telling where they point, hence the detour through cffi.
     """
-    start = int(_cast("uintptr_t", _buffer(text)))
+    start = int(_cast(_address, _buffer(text)))
     places = []
     for number, item in enumerate(items):
         raw = _buffer(item.params)
-        index = int(_cast("uintptr_t", raw)) - start
+        index = int(_cast(_address, raw)) - start
         if text[index] != _BRACE:
             _refuse_field(reading.seen + number, ".params", "Input should be an object")
         places.append((reading.at + index - 1, len(raw)))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import fcntl
 import hashlib
 import os
 import secrets
+import threading
 from pathlib import Path
 
-from batchyard.errors import DiskFull, StorageFailed
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+from batchyard.store.segments.files import told
 
 
 class Spool:
@@ -23,32 +22,25 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{secrets.token_hex(16)}.body"
         self.size = 0
         self._hash = hashlib.sha256()
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            self._fd = os.open(self.path, flags, 0o600)
-        except OSError as error:
-            raise _told(error, self.path) from error
+        self._reading = threading.Lock()
+        with told("store the request body"):
+            self.path, self._fd = _new_file(folder)
 
     def write(self, chunk: bytes) -> None:
         """Append `chunk`, on the calling thread: a copy into the page cache, no sync."""
         rest = memoryview(chunk)
-        try:
+        with told("store the request body"):
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
-        except OSError as error:
-            raise _told(error, self.path) from error
         self._hash.update(chunk)
         self.size += len(chunk)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes at `offset`; fewer only at the end."""
-        try:
-            return os.pread(self._fd, size, offset)
-        except OSError as error:
-            raise _told(error, self.path) from error
+        """Up to `size` bytes at `offset`; fewer only at the end. `ValueError` once closed."""
+        with self._reading, told("read the request body"):
+            return os.pread(_open(self._fd), size, offset)
 
     def sha256(self) -> str:
         """Of everything written so far, in hexadecimal."""
@@ -56,16 +48,15 @@ class Spool:
 
     def sync(self) -> None:
         """The bytes are on stable storage when this returns; blocks, so call it in a thread."""
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            raise _told(error, self.path) from error
+        with told("store the request body"):
+            os.fsync(_open(self._fd))
 
     def close(self) -> None:
-        """Let go of the file and leave it where it is. May be called twice."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Let go of the file and leave it where it is. May be called twice, or during a read."""
+        with self._reading:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
     def discard(self) -> None:
         """Let go of the file and remove it, unless it was renamed. May be called twice."""
@@ -74,11 +65,33 @@ class Spool:
             self.path.unlink()
 
 
-def _told(error: OSError, path: Path) -> DiskFull | StorageFailed:
-    """The fault in the house's words."""
-    if error.errno in _FULL:
-        return DiskFull(
-            f"no room to store the request body in {path.parent}: {error.strerror}",
-            fix="free some space; nothing was lost and the server goes on by itself",
-        )
-    return StorageFailed(f"cannot store the request body in {path.parent}: {error.strerror}")
+def _open(fd: int) -> int:
+    """`fd`, unless it was closed: its number may be another file's by now."""
+    if fd < 0:
+        raise ValueError("the spool was closed")
+    return fd
+
+
+def _new_file(folder: Path) -> tuple[Path, int]:
+    """A file that is locked as long as it is open: `remove_abandoned` leaves such files alone."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    while True:
+        path = folder / f"{secrets.token_hex(16)}.body"
+        fd = os.open(path, flags, 0o600)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(fd).st_nlink:
+                return path, fd
+        os.close(fd)  # swept away between its making and its locking: make another
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the spools whose writer is gone, by whatever death: a live one holds its lock."""
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(fd)

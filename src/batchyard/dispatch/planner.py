@@ -1,0 +1,54 @@
+"""The first act on a batch: order its requests by shared beginnings and cut them into shards."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Iterator
+
+from batchyard.batches.batch import Batch, Shard
+from batchyard.batches.order import Outline, prefix_order
+from batchyard.batches.shards import cut
+from batchyard.errors import Damaged
+from batchyard.store.body import Body
+from batchyard.store.store import ShardPlan, Store
+
+
+async def plan(store: Store, batch: Batch) -> list[Shard]:
+    """Order, cut and write down the shards of `batch`; they are durable when this returns.
+
+    The same body always gives the same shards, so a plan that a crash cut short is simply made
+    again. The work is done in threads; memory is flat but for some hundred bytes a request. Raises
+    `Damaged` when the body no longer holds what was accepted.
+    """
+    body = await store.body(batch.id)
+    try:
+        outline, order = await asyncio.to_thread(_ordered, body)
+        if len(outline) != batch.requests:
+            found = f"{len(outline)} requests where {batch.requests} were accepted"
+            raise Damaged(f"the body of {batch.id} holds {found}")
+        return await store.plan(batch.id, body, _shards(outline, order))
+    finally:
+        body.close()
+
+
+_Order = list[tuple[str, array[int], array[int]]]
+"""Model by model: its name, its requests in prefix order, what each shares with the one before."""
+
+
+def _ordered(body: Body) -> tuple[Outline, _Order]:
+    outline = Outline(body.read)
+    for entry in body.entries():
+        outline.add(entry, body.params(entry))
+    order = [
+        (model, *prefix_order(requests, outline.read_key)) for model, requests in outline.by_model()
+    ]
+    return outline, order
+
+
+def _shards(outline: Outline, order: _Order) -> Iterator[ShardPlan]:
+    """The shards in execution order; entries exist only while their shard is looked at."""
+    for model, requests, shared in order:
+        sizes = array("Q", map(outline.line_size, requests))
+        for first, last in cut(shared, sizes):
+            yield ShardPlan(model, [outline.entry(number) for number in requests[first:last]])
