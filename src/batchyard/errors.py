@@ -219,6 +219,18 @@ class StorageFailed(StorageError):
     code = "storage_failed"
 
 
+class Damaged(StorageError):
+    """Bytes that were durable are missing, or not as they were written. Told, never hidden."""
+
+    code = "storage_damaged"
+
+
+class Fenced(StorageError):
+    """Another worker has taken this shard since: nothing the old one writes counts any more."""
+
+    code = "fenced"
+
+
 class DataDirectoryBusy(StorageError):
     """Another server holds the lock of this data directory."""
 
@@ -229,6 +241,27 @@ class SchemaMismatch(StorageError):
     """The catalog was written by another version of the program."""
 
     code = "schema_mismatch"
+
+
+# -- what a client meets --------------------------------------------------------------------------
+
+
+class ServerUnreachable(BatchyardError):
+    """No answer from the server, or one cut short: nothing is wrong with the call, try again."""
+
+    code: ClassVar[str] = "server_unreachable"
+
+
+class NotThisApi(BatchyardError):
+    """Something answered that does not speak this API: a proxy's page, another service."""
+
+    code: ClassVar[str] = "not_this_api"
+
+
+class BadRequestsFile(BatchyardError):
+    """A requests file that would be refused: found before anything was sent."""
+
+    code: ClassVar[str] = "requests_file"
 
 
 # -- the operator's mistake -----------------------------------------------------------------------

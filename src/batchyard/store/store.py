@@ -2,158 +2,284 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import asyncio
+import contextlib
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
 
 from batchyard.batches.batch import Batch, NewBatch, Shard
 from batchyard.batches.limits import Limits
-from batchyard.batches.result import Outcome, Tally
-from batchyard.clock import Clock, Microseconds
-from batchyard.engine import Model
+from batchyard.batches.request import Entry
+from batchyard.batches.result import Outcome
+from batchyard.clock import Clock
+from batchyard.errors import Damaged, StorageFailed
+from batchyard.store import recovery
+from batchyard.store.body import Body
+from batchyard.store.catalog import batches, reports, retention, shards
+from batchyard.store.catalog.batches import BatchPage
+from batchyard.store.catalog.database import Catalog
+from batchyard.store.catalog.reports import EngineReport
+from batchyard.store.committer import Committed, Committer
+from batchyard.store.keeping import Keeper, ShardPlan
+from batchyard.store.keys import Keys
+from batchyard.store.lock import make_private_folder
+from batchyard.store.results import Results, check_readable
+from batchyard.store.segments.contract import Segments
+from batchyard.store.segments.files import FileSystem, LocalSegments, told
+from batchyard.store.spool import Spool
+from batchyard.store.taken import Tail, Taken
 
-# ---- CONTRACT SKETCH (types move to their own files when implemented; names and meaning stay) ----
+__all__ = [
+    "BatchPage",
+    "Body",
+    "Committed",
+    "EngineReport",
+    "Entry",
+    "Results",
+    "ShardPlan",
+    "Spool",
+    "Store",
+    "Taken",
+    "open_store",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a create body or of a request segment: where its `params` lie."""
-
-    custom_id: str
-    offset: int  # of the params object, in bytes from the start of the file
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class ShardPlan:
-    """A shard about to be written: entries of the body, in execution order, of one model."""
-
-    model: str
-    entries: Sequence[Entry]
-
-
-class Body:
-    """A create body on disk: `entries()` in order of arrival, `params(entry)` by pread."""
-
-    def entries(self) -> Iterator[Entry]: ...
-    def params(self, entry: Entry) -> bytes: ...
-    def close(self) -> None: ...
-
-
-class Taken:
-    """A shard in a worker's hands, under one fence.
-
-    `todo` are the requests without a counted result, in execution order; `tally` what older
-    segments already settled. `params(entry)` reads one request (bytes, compact, one line).
-    """
-
-    shard: Shard  # with the new fence
-    todo: Sequence[Entry]
-
-    def params(self, entry: Entry) -> bytes: ...
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class EngineReport:
-    """What the dispatch process last said of an engine; read by the api process."""
-
-    name: str
-    kind: str  # simulator | messages | chat | anthropic | llama
-    url: str  # without credentials; "" for engines inside the process
-    state: str  # starting | up | waiting | paused
-    reason: str  # why it is not up, in plain words; "" when up
-    since: Microseconds
-    in_flight: int
-    limit: int
-    models: tuple[Model, ...] = ()
-    updated_at: Microseconds = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPage:
-    """A page of batches, newest first."""
-
-    data: list[Batch]
-    has_more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What one group commit made durable, told to the listener on the event loop."""
-
-    settled: dict[tuple[str, int], Tally]  # (batch id, shard number) -> tally now durable
-    ended: tuple[str, ...] = field(default=())  # batches that ended in this commit
-
-
-class Spool:
-    """A body arriving: bytes go to a temporary file; nothing is promised until `Store.create`."""
-
-    size: int
-    path: Path
-
-    def write(self, chunk: bytes) -> None: ...
-    def sha256(self) -> str: ...
-    def discard(self) -> None: ...
-
-
-class Results:
-    """The result lines of an ended batch: `size` bytes, streamed in chunks of at most 1 MiB."""
-
-    size: int
-
-    def chunks(self) -> AsyncIterator[bytes]: ...
+T = TypeVar("T")
+_ACTS_AT_ONCE, _READS_AT_ONCE = 8, 4
 
 
 class Store:
-    """The only meeting place of api and dispatch. All methods are coroutines unless marked sync."""
+    """The only meeting place of api and dispatch; each process opens its own.
 
-    # -- api ---------------------------------------------------------------------------------
-    def spool(self) -> Spool: ...  # sync; raises DiskFull
+    Coroutines unless marked sync. A write is on stable storage when its method returns; if it
+    raises, nothing happened, except that after StorageFailed nobody knows: the process must exit
+    and recover (see `on_fatal`). A cancelled call still ends what it began before it gives way.
+    """
+
+    def __init__(self, catalog: Catalog, segments: Segments, spools: Path, clock: Clock) -> None:
+        self._catalog, self._segments, self._clock = catalog, segments, clock
+        self._keeper = Keeper(catalog, segments, spools)
+        self._committer = Committer(catalog, clock)
+        self._tails: weakref.WeakValueDictionary[tuple[str, int], Tail]
+        self._tails = weakref.WeakValueDictionary()
+        self._threads = ThreadPoolExecutor(_ACTS_AT_ONCE, "batchyard-store")
+        self._readers = ThreadPoolExecutor(_READS_AT_ONCE, "batchyard-read")
+        self._fatal: Callable[[StorageFailed], None] | None = None
+        self.keys = Keys(catalog, clock)
+
+    # -- api --------------------------------------------------------------------------------------
+
+    def spool(self) -> Spool:
+        """Sync. A place for a body to arrive; raises DiskFull, StorageFailed."""
+        return Spool(self._keeper.spools)
 
     async def create(self, spool: Spool, new: NewBatch, limits: Limits) -> Batch:
-        """Durable when it returns, or nothing happened. A repeat (idempotency key, SDK retry with
-        the same body) returns the batch made before. Raises RateLimited when the workspace has
-        its maximum in process, InvalidRequest for a reused key with another body, DiskFull."""
+        """Write a batch down. The spool is used up, unless it raises: then it is the caller's.
 
-    async def batch(self, workspace_id: str, batch_id: str) -> Batch: ...  # NotFound
+        A repeat (idempotency key, or an SDK's retry with the same body) returns the batch made
+        before. Raises RateLimited when the workspace has its maximum in process, InvalidRequest
+        for an idempotency key used with another body, DiskFull.
+        """
+        now = self._clock.now()
+        return await self._do(lambda: self._keeper.create(spool, new, limits, now))
+
+    async def batch(self, workspace_id: str, batch_id: str) -> Batch:
+        """One batch, read inline. Raises NotFound."""
+        return batches.look(self._catalog, workspace_id, batch_id)
+
     async def batches(
         self, workspace_id: str, *, limit: int, after_id: str | None, before_id: str | None
-    ) -> BatchPage: ...
-    async def cancel(self, workspace_id: str, batch_id: str) -> Batch: ...  # durable; idempotent
-    async def delete(
-        self, workspace_id: str, batch_id: str
-    ) -> None: ...  # InvalidRequest unless ended
-    async def results(self, workspace_id: str, batch_id: str) -> Results: ...  # NotFound before end
-    async def engine_reports(self) -> list[EngineReport]: ...
+    ) -> BatchPage:
+        """A page of the workspace's batches, newest first.
 
-    # -- dispatch ----------------------------------------------------------------------------
-    async def unfinished(self) -> list[Batch]: ...  # not ended, oldest first
-    async def body(self, batch_id: str) -> Body: ...
-    async def plan(self, batch_id: str, body: Body, shards: Iterable[ShardPlan]) -> list[Shard]:
-        """Write request segments (fsync), then shard rows and `planned` in one transaction, then
-        remove the body. Repeatable after a crash at any point. `shards` is consumed in a thread."""
+        Raises InvalidRequest for a limit outside 1…1000, both cursors, or one that is no id;
+        NotFound for a cursor that was never an id of this workspace. Deleted batches still page.
+        """
+        return await self._read(
+            lambda connection: batches.page(
+                connection, workspace_id, limit=limit, after_id=after_id, before_id=before_id
+            )
+        )
 
-    async def shards(self, batch_id: str) -> list[Shard]: ...
+    async def cancel(self, workspace_id: str, batch_id: str) -> Batch:
+        """From in_progress to canceling; in any other state nothing changes. Raises NotFound."""
+        now = self._clock.now()
+        return await self._write(lambda tx: batches.cancel(tx, workspace_id, batch_id, now))
+
+    async def delete(self, workspace_id: str, batch_id: str) -> None:
+        """Gone for everybody; then its bytes are removed. Raises InvalidRequest unless ended."""
+        now = self._clock.now()
+        await self._write(lambda tx: retention.bury(tx, workspace_id, batch_id, now))
+        await self._do(lambda: self._keeper.sweep(batch_id))
+
+    async def results(self, workspace_id: str, batch_id: str) -> Results:
+        """The results of an ended batch. Raises NotFound before the end and once archived."""
+        batch = batches.look(self._catalog, workspace_id, batch_id)
+        check_readable(batch)
+        found = await self.shards(batch_id)
+        if not found:  # deleted or archived since we looked
+            check_readable(batches.look(self._catalog, workspace_id, batch_id))
+        return Results(batch_id, found, self._segments, self._readers)
+
+    async def engine_reports(self) -> list[EngineReport]:
+        """What `report_engines` last said, by name."""
+        return await self._read(reports.read)
+
+    # -- dispatch ---------------------------------------------------------------------------------
+
+    async def unfinished(self) -> list[Batch]:
+        """Every workspace's batches that have not ended, oldest first."""
+        return await self._read(batches.unfinished)
+
+    async def body(self, batch_id: str) -> Body:
+        """The body of a batch that is not planned yet; close it. Raises Damaged if it is gone."""
+        path = self._segments.body(batch_id)
+        if not path.exists():
+            raise Damaged(f"the body of {batch_id} is gone ({path})")
+        return Body(path)
+
+    async def plan(self, batch_id: str, body: Body, plans: Iterable[ShardPlan]) -> list[Shard]:
+        """Write the request segments, then the shards' rows, then remove the body.
+
+        `plans` is consumed in a thread; together they must hold every request once. Repeatable
+        after a crash at any point; a batch planned before keeps its plan.
+        """
+        return await self._do(lambda: self._keeper.plan(batch_id, body, plans))
+
+    async def shards(self, batch_id: str) -> list[Shard]:
+        """In execution order; empty before the plan and after archive or delete."""
+        return await self._read(lambda connection: shards.of_batch(connection, batch_id))
+
     async def take(self, batch_id: str, number: int) -> Taken:
-        """Bump the fence: recover older segments (cut torn tails, fsync), write into the row up to
-        which byte each counts, open a new segment. Durable when it returns."""
+        """Hand a shard to a worker under a new fence: nobody else's results of it count any more.
 
-    def append(self, taken: Taken, entry: Entry, outcome: Outcome, line: bytes) -> None:
-        """Sync, never blocks: hand one result line to the committer. Never call twice for a request."""
+        What older segments hold is recovered, synced, counted (it may even end the batch: then
+        listeners are told) and skipped in `todo`. Close what is taken. Raises NotFound, Damaged,
+        Fenced when another process took it at the same time.
+        """
+        key = (batch_id, number)
+        if key in self._tails:  # lines of an earlier holder here need not be lost
+            await self._committer.flush()
+        now, release = self._clock.now, self._committer.release
+        taken, marked = await self._do(
+            lambda: recovery.take(self._catalog, self._segments, key, now, release),
+            abandoned=lambda result: result[0].close(),
+        )
+        self._tails[key] = taken.tail
+        if taken.shard.tally.settled:
+            self._committer.tell(Committed({key: taken.shard.tally}, marked.ended))
+        return taken
+
+    def append(self, taken: Taken, entry: Entry, outcome: Outcome, line: bytes) -> bool:
+        """Sync, microseconds: hand one result line to the committer. The first line of a request
+        wins; False, and nothing done, for another one or when the shard is lost."""
+        return self._committer.append(taken.tail, entry.custom_id, outcome, line)
 
     async def room(self) -> None:
         """Wait while too many bytes wait to be committed (disk slow or full)."""
+        await self._committer.room()
 
-    def on_committed(self, listener: Callable[[Committed], None]) -> None: ...  # sync
-    async def flush(self) -> None: ...  # all appended lines durable and counted
-    async def due_for_archive(self) -> list[str]: ...  # batches past created_at + 29 d
-    async def archive(self, batch_id: str) -> None: ...  # archived_at set, then bytes removed
-    async def prune(self) -> None: ...  # remove folders and spools without a live row
-    async def report_engines(self, reports: Sequence[EngineReport]) -> None: ...
-    async def close(self) -> None: ...
+    def on_committed(self, listener: Callable[[Committed], None]) -> None:
+        """Sync. `listener` is called on the event loop after every group commit of this process."""
+        self._committer.listen(listener)
+
+    def on_fatal(self, callback: Callable[[StorageFailed], None]) -> None:
+        """Sync. `callback` must end the process: what is on the disk is not known any more."""
+        self._fatal = callback
+        self._committer.on_fatal(callback)
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether result lines wait for space; they go on by themselves within a second of it."""
+        return self._committer.disk_full
+
+    async def flush(self) -> None:
+        """Every line handed in before is durable and counted when it returns."""
+        await self._committer.flush()
+
+    async def due_for_archive(self) -> list[str]:
+        """Ended batches whose results have had their time (29 days from creation)."""
+        now = self._clock.now()
+        return await self._read(lambda connection: retention.due_for_archive(connection, now))
+
+    async def archive(self, batch_id: str) -> None:
+        """Set archived_at, then remove the bytes; the batch and its counts stay. Repeatable."""
+        now = self._clock.now()
+        if await self._write(lambda tx: retention.archive(tx, batch_id, now)):
+            await self._do(lambda: self._keeper.sweep(batch_id))
+
+    async def prune(self) -> None:
+        """Remove what crashes left: bytes without a live batch, abandoned spools. Safe at any time,
+        also while other processes create."""
+        await self._do(self._keeper.prune)
+
+    async def report_engines(self, engines: Sequence[EngineReport]) -> None:
+        """Make these all that is known of engines."""
+        now = self._clock.now()
+        await self._write(lambda tx: reports.replace(tx, engines, now))
+
+    async def close(self) -> None:
+        """Commit what was handed in (unless the disk is full) and let go. May be called twice."""
+        await self._committer.close()
+        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._readers.shutdown)
+        self._catalog.close()
+
+    # -- threads ----------------------------------------------------------------------------------
+
+    async def _read(self, question: Callable[[sa.Connection], T]) -> T:
+        def ask() -> T:
+            with self._catalog.read() as connection:
+                return question(connection)
+
+        return await self._do(ask)
+
+    async def _write(self, change: Callable[[sa.Connection], T]) -> T:
+        def act() -> T:
+            with self._catalog.write() as connection:
+                return change(connection)
+
+        return await self._do(act)
+
+    async def _do(self, act: Callable[[], T], abandoned: Callable[[T], None] | None = None) -> T:
+        """Run `act` in a thread. A caller who is cancelled still waits for its end, so nobody
+        pulls away what it works on; its result is then given to `abandoned`."""
+        future = asyncio.get_running_loop().run_in_executor(self._threads, act)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await _settled(future)
+            if abandoned is not None and future.exception() is None:
+                abandoned(future.result())
+            raise
+        except StorageFailed as error:
+            if self._fatal is not None:
+                self._fatal(error)
+            raise
 
 
-def open_store(data_dir: Path, clock: Clock) -> Store:
-    """Open (creating or migrating) the store in `data_dir`; raises SchemaMismatch, StorageFailed."""
-    raise NotImplementedError
+async def _settled(future: asyncio.Future[T]) -> None:
+    """Wait for the end, however often the waiting is cancelled."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([future])
+    future.exception()  # looked at: the caller is gone, nobody else will
+
+
+def open_store(data_dir: Path, clock: Clock, *, file_system: FileSystem | None = None) -> Store:
+    """Open, creating or migrating, the store in `data_dir`. Blocks.
+
+    Several processes may open one directory. Raises SchemaMismatch (nothing was changed) or
+    StorageFailed. `file_system` is for tests that break or forget files.
+    """
+    files = file_system or FileSystem()
+    folder, spools = data_dir / "batches", data_dir / "spool"
+    with told(f"use the data directory {data_dir}"):
+        for path in (data_dir, folder, spools):
+            make_private_folder(path)
+        files.sync_folder(data_dir)
+    return Store(Catalog(data_dir / "batchyard.db"), LocalSegments(folder, files), spools, clock)

@@ -1,0 +1,60 @@
+"""One server at a time: an exclusive lock on the data directory, held by its whole family."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+from batchyard.errors import DataDirectoryBusy, StorageFailed
+
+LOCK_NAME = "lock"
+_TRIES = 40
+_TRY_SECONDS = 0.05
+
+
+def lock(data_dir: Path, *, tries: int = _TRIES) -> int:
+    """Lock `data_dir`, making it (0700) if need be; returns a file descriptor children inherit.
+
+    The lock lasts until the last process that has the descriptor is gone, so a server whose
+    children outlive it for a moment is waited for, two seconds in all. Blocks; raises
+    DataDirectoryBusy, having touched nothing, or StorageFailed.
+    """
+    try:
+        make_private_folder(data_dir)
+        fd = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageFailed(
+            f"cannot use the data directory {data_dir}: {error.strerror}",
+            fix="choose another with --data-dir, or mend its permissions",
+        ) from error
+    if not _locked(fd, tries):
+        owner = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+        os.close(fd)
+        raise DataDirectoryBusy(
+            f"the data directory {data_dir} is in use by another Batchyard server"
+            + (f" (process {owner})." if owner.isdecimal() else "."),
+            fix="stop that server first, or give this one its own --data-dir",
+        )
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    os.set_inheritable(fd, True)
+    return fd
+
+
+def make_private_folder(path: Path) -> None:
+    """A folder only its owner can enter, made if need be. Raises OSError."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+
+
+def _locked(fd: int, tries: int) -> bool:
+    for _ in range(tries):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        threading.Event().wait(_TRY_SECONDS)
+    return False

@@ -1,0 +1,1 @@
+"""Bytes: the contract for keeping segments, and the ways of keeping it."""

@@ -1,0 +1,127 @@
+"""A shard in a worker's hands: its requests to read, and the growing end of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from batchyard.batches.batch import Shard
+from batchyard.batches.request import Entry
+from batchyard.batches.result import Outcome, Tally
+from batchyard.errors import Damaged
+from batchyard.store.catalog.shards import Mark, Segments
+from batchyard.store.segments.contract import Appender, Reader
+
+_WINDOW = 1024 * 1024
+_ID_AT = len(b'{"custom_id":"')
+_PARAMS_AFTER_ID = len(b'","params":')
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Tail:
+    """The growing end of a shard's results under one fence. The committer guards it."""
+
+    batch_id: str
+    number: int
+    fence: int
+    earlier: Segments  # of lower fences, final
+    appender: Appender | None  # None when nothing was left to do
+    waiting: set[str]  # custom ids without a result
+    tally: Tally  # of what is durable
+    size: int = 0  # bytes of this fence's segment that are durable
+    lines: list[bytes] = field(default_factory=list)  # handed in since the last round
+    gained: list[Outcome] = field(default_factory=list)  # their outcomes
+    lost: bool = False
+    released: bool = False
+
+    def take(self, custom_id: str, outcome: Outcome, line: bytes) -> bool:
+        """Accept the one line of a request; False when it has one already or the shard is lost.
+
+        Raises ValueError for a line that is not exactly one line, or not of this very request:
+        the last place where a mix-up can be stopped.
+        """
+        if not line.startswith(b'{"custom_id":"%b"' % custom_id.encode()):
+            raise ValueError(f"not a result line of {custom_id}")
+        if line.find(b"\n") != len(line) - 1:
+            raise ValueError(f"the result of {custom_id} is not exactly one line")
+        if self.lost or custom_id not in self.waiting:
+            return False
+        self.waiting.remove(custom_id)
+        self.lines.append(line)
+        self.gained.append(outcome)
+        return True
+
+    def mark(self) -> Mark:
+        """What the shard's row should say."""
+        own = () if self.appender is None else ((self.fence, self.size),)
+        return Mark(self.batch_id, self.number, self.fence, self.tally, (*self.earlier, *own))
+
+
+class Taken:
+    """A shard under one fence, until `close`.
+
+    `shard` carries the fence and the tally of what older segments had settled; `todo` are the
+    requests without a counted result, in execution order.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        todo: Sequence[Entry],
+        requests: Reader,
+        tail: Tail,
+        release: Callable[[Tail], None],
+    ) -> None:
+        self.shard, self.todo, self.tail = shard, todo, tail
+        self._requests, self._release = requests, release
+
+    def params(self, entry: Entry) -> bytes:
+        """One request's params: a JSON object on one line, as sent. Reads the disk, briefly."""
+        found = self._requests.read(entry.offset, entry.length)
+        if len(found) != entry.length:
+            raise Damaged(
+                f"the requests of shard {self.shard.number} of {self.shard.batch_id} end early"
+            )
+        return found
+
+    def close(self) -> None:
+        """Let go: lines already handed in are still committed. May be called twice."""
+        self._requests.close()
+        self._release(self.tail)
+
+
+# -- request segments -----------------------------------------------------------------------------
+
+
+def request_line(custom_id: str, params: bytes) -> bytes:
+    """One line of a request segment; `entries` depends on its exact form."""
+    return b'{"custom_id":"%b","params":%b}\n' % (custom_id.encode(), params)
+
+
+def entries(requests: Reader) -> list[Entry]:
+    """The requests of a segment, in order, without parsing a params object."""
+    found = []
+    for offset, line in lines(requests):
+        end = line.find(b'"', _ID_AT)
+        start = end + _PARAMS_AFTER_ID
+        if end < 0 or not line.endswith(b"}\n"):
+            raise Damaged(f"a request segment is damaged at byte {offset}")
+        custom_id = line[_ID_AT:end].decode("ascii")
+        found.append(Entry(custom_id, offset + start, len(line) - start - 2))
+    return found
+
+
+def lines(segment: Reader) -> Iterator[tuple[int, bytes]]:
+    """(offset, line) of a segment, with their newlines; the last may be torn and lack it."""
+    offset, start, pieces = 0, 0, []
+    while window := segment.read(offset, _WINDOW):
+        at = 0
+        while (newline := window.find(b"\n", at)) >= 0:
+            pieces.append(window[at : newline + 1])
+            line = b"".join(pieces)
+            yield start, line
+            start, pieces, at = start + len(line), [], newline + 1
+        pieces.append(window[at:])
+        offset += len(window)
+    if torn := b"".join(pieces):
+        yield start, torn
