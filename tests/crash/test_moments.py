@@ -18,8 +18,8 @@ import pytest
 from tests.crash.ledger import Ledger
 from tests.crash.test_torture import CONCURRENCY, kill
 from tests.live.conftest import Serve
-from tests.live.harness.calls import HEADERS, body_of
-from tests.live.harness.serving import Server
+from tests.live.harness.calls import HEADERS, body_of, requests
+from tests.live.harness.serving import Server, free_port
 from tests.live.harness.upstream import Upstream
 from tests.live.harness.waiting import eventually
 
@@ -156,6 +156,30 @@ def test_a_second_server_on_the_same_data_refuses_and_touches_nothing(
         second.discard()
     assert _fingerprint(server.data_dir) == before
     assert server.calls.ask("GET", "/readyz").status == 200
+
+
+def test_a_supervisor_that_died_can_be_started_again_at_once(server: Server) -> None:
+    """As systemd does: the orphaned children may still be leaving, and hold the lock."""
+    assert server.process is not None
+    server.process.kill()
+    server.process.wait(10)
+    server.start()
+    assert server.calls.ask("GET", "/readyz").status == 200
+    eventually(lambda: len(server.pids()) == 3, within=10, what="one supervisor and two children")
+
+
+def test_a_restart_with_much_unfinished_work_is_quick(serve: Serve) -> None:
+    nobody = f"anthropic+http://127.0.0.1:{free_port()}"
+    server = serve("--engine", nobody)
+    for number in range(100):
+        server.calls.create(requests(200, model="m", prefix=f"b{number}"))
+    server.calls.close()
+    server.kill_all()
+    started = time.monotonic()
+    server.start()
+    assert time.monotonic() - started < 5
+    counts = [batch["request_counts"] for batch in server.calls.batches()]
+    assert [count["processing"] for count in counts] == [200] * 100
 
 
 def test_the_data_is_only_for_its_owner(server: Server) -> None:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,7 +76,7 @@ class Meter:
 
 
 @pytest.fixture(scope="module")
-def large(serve_module: Serve) -> Iterator[Large]:
+def large(serve_module: Serve) -> Large:
     server = serve_module("--engine", "simulator:latency=1ms")
     warm = server.calls.create(requests(200))
     server.calls.ended(warm["id"])
@@ -102,7 +101,7 @@ def large(serve_module: Serve) -> Iterator[Large]:
         assert time.monotonic() < deadline, "the large batch did not end"
     found.grown_at_plan, found.polls = meter.grown, meter.waits
     _read_slowly(found, Meter(server, found.batch["id"]))
-    yield found
+    return found
 
 
 def _run_beside(found: Large, calls: Calls) -> None:

@@ -58,6 +58,7 @@ async def refusal(call):
         body = error.body if isinstance(error.body, dict) else {}
         return {
             "class": type(error).__name__,
+            "classes": [kind.__name__ for kind in type(error).__mro__],
             "status": error.status_code,
             "type": body.get("error", {}).get("type"),
             "body_request_id": body.get("request_id"),
@@ -65,7 +66,7 @@ async def refusal(call):
             "message": body.get("error", {}).get("message"),
         }
     except anthropic.AnthropicError as error:
-        return {"class": type(error).__name__, "status": None}
+        return {"class": type(error).__name__, "status": None, "message": str(error)}
     return {"class": None}
 
 
