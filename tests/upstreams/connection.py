@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         if self._open:
             self._close(self._open, None, gone=True)
+        self._upstream.look()
 
     def on_message_begin(self) -> None:
         self._url = b""

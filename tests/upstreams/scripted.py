@@ -130,7 +130,7 @@ class Scripted:
         for connection in list(self.connections):
             if connection.idle:
                 connection.transport.close()
-        await self.until(lambda upstream: all(not open.idle for open in upstream.connections))
+        await self.until(lambda upstream: not any(c.idle for c in upstream.connections))
 
     # -- holding and watching ---------------------------------------------------------------------
 

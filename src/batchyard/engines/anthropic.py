@@ -1,0 +1,173 @@
+"""Any endpoint that speaks the Messages API: params pass through untouched, messages come back so.
+
+The hosted API, vLLM, SGLang, llama.cpp, Ollama and gateways in front of them. Facts about them
+were taken from their answers on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Self
+
+import msgspec
+
+from batchyard import wire
+from batchyard.clock import SECOND, Microseconds
+from batchyard.engine import Ask, Forwarded, Model, Operation, Reply, Usage
+from batchyard.engines.failures import classify
+from batchyard.engines.forward import envelope_of, once, passed_through
+from batchyard.engines.http import Answer, HttpClient
+from batchyard.errors import Misconfigured, Rejected, Spent
+
+_PATHS: dict[Operation, str] = {
+    "messages": "/v1/messages",
+    "count_tokens": "/v1/messages/count_tokens",
+}
+_PRIORITY = {"low": "10", "high": "0"}
+"""vLLM's `X-Vllm-Priority`: lower goes first; engines that do not know it ignore it."""
+
+
+class MessagesEngine:
+    """An engine behind the Messages API at `base_url`.
+
+    `hosted` means Anthropic's own API: the key goes in `x-api-key` alone, and the ask's version and
+    betas are passed on. Elsewhere the key is offered in both headers, since servers look in one or
+    the other. `close` also closes `http`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        http: HttpClient | None = None,
+        hosted: bool = False,
+        name: str = "",
+    ) -> None:
+        self.name = name or base_url
+        self._http = http or HttpClient(base_url)
+        self._hosted = hosted
+        self._headers = {"content-type": "application/json", "accept": "application/json"}
+        if api_key:
+            self._headers["x-api-key"] = api_key
+            if not hosted:
+                self._headers["authorization"] = f"Bearer {api_key}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    async def create_message(self, ask: Ask) -> Reply:
+        """As `Engine` says. A 200 without a Message in it is `Spent`, whatever it calls itself."""
+        answer = await self._http.post(_PATHS["messages"], self._headers_of(ask), ask.params)
+        if answer.status // 100 != 2:
+            raise classify(answer.status, answer.headers, answer.body)
+        try:
+            message, numbers = wire.checked_message(answer.body)
+        except wire.NotAMessage as error:
+            raise Spent(f"{self._http.base_url}: {error}", status=answer.status) from error
+        return Reply(
+            message,
+            Usage(
+                numbers.input_tokens,
+                numbers.output_tokens,
+                numbers.cache_read_input_tokens or 0,
+                numbers.cache_creation_input_tokens or 0,
+            ),
+        )
+
+    async def forward(self, operation: Operation, ask: Ask) -> Forwarded:
+        """As `Engine` says; the answer's bytes go through as they come, events included."""
+        streamed = await self._http.stream(_PATHS[operation], self._headers_of(ask), ask.params)
+        if streamed.status // 100 == 2:
+            return passed_through(streamed)
+        answer = Answer(streamed.status, streamed.headers, await once(streamed))
+        error = classify(answer.status, answer.headers, answer.body)
+        if isinstance(error, Misconfigured) and answer.status in (404, 405):
+            raise Rejected(
+                f"{self._http.base_url} has no {_PATHS[operation]}",
+                type="not_found_error",
+                status=answer.status,
+            )
+        return envelope_of(answer, error)
+
+    async def models(self) -> Sequence[Model]:
+        """What `/v1/models` lists, in either dialect's shape; empty where there is no such list."""
+        answer = await self._http.get("/v1/models", self._headers, total_seconds=30)
+        if answer.status in (404, 405, 501):
+            return []
+        if answer.status != 200:
+            raise classify(answer.status, answer.headers, answer.body)
+        return listed_models(answer.body)
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _headers_of(self, ask: Ask) -> dict[str, str]:
+        headers = dict(self._headers)
+        headers["anthropic-version"] = ask.api_version
+        if ask.betas:
+            headers["anthropic-beta"] = ",".join(ask.betas)
+        if not self._hosted:
+            headers["x-vllm-priority"] = _PRIORITY[ask.priority]
+            if ask.trace:
+                headers["x-request-id"] = ask.trace
+        return headers
+
+
+def listed_models(body: bytes) -> list[Model]:
+    """The models in a list answer of either dialect; entries without a string `id` are skipped.
+
+    Limits are read where engines put them: `max_input_tokens`/`max_tokens` (Messages),
+    `max_model_len` (vLLM, SGLang), `context_length` and `meta.n_ctx` (llama.cpp and others).
+    """
+    try:
+        page = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return []
+    entries = page.get("data") if isinstance(page, dict) else page
+    found = entries if isinstance(entries, list) else []
+    return [
+        Model(
+            entry["id"],
+            max_input_tokens=_context(entry),
+            max_tokens=_count(entry.get("max_tokens")),
+            created_at=_created(entry),
+        )
+        for entry in found
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+    ]
+
+
+def _context(entry: dict[str, Any]) -> int | None:
+    meta = entry.get("meta")
+    inside = meta if isinstance(meta, dict) else {}
+    places = (
+        entry.get("max_input_tokens"),
+        entry.get("max_model_len"),
+        entry.get("context_length"),
+        inside.get("n_ctx"),
+        inside.get("n_ctx_train"),
+    )
+    return next((count for count in map(_count, places) if count), None)
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _created(entry: dict[str, Any]) -> Microseconds:
+    """`created_at` as RFC 3339 (Messages) or `created` as seconds (Chat Completions)."""
+    stamp = entry.get("created_at")
+    if isinstance(stamp, str):
+        try:
+            return round(datetime.fromisoformat(stamp).timestamp() * SECOND)
+        except ValueError:
+            return 0
+    return (_count(entry.get("created")) or 0) * SECOND
