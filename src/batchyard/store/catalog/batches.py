@@ -58,7 +58,7 @@ class BatchPage:
 
 def of_row(row: Any) -> Batch:
     batch_id, workspace, status, requests, *tally = row[:8]
-    created, expires, ended, cancel, archived, version, betas, planned = row[8:]
+    created, expires, ended, cancel, archived, version, betas, planned = row[8 : len(_COLUMNS)]
     return Batch(
         id=batch_id,
         workspace_id=workspace,
