@@ -202,9 +202,9 @@ def test_comments_other_fields_and_windows_line_ends_are_no_trouble() -> None:
 
 
 def test_a_line_without_end_is_not_collected_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    from batchyard.engines.translate import sse
+    from batchyard.engines.translate import stream
 
-    monkeypatch.setattr(sse, "LINE_BYTES_MAX", 100)
+    monkeypatch.setattr(stream, "LINE_BYTES_MAX", 100)
     with pytest.raises(ValueError, match="longer than 100 bytes"):
         MessageStream(WANTED).feed(b"data: " + b"x" * 200)
 

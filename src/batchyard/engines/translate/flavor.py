@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import msgspec
+
+from batchyard.clock import SECOND
+from batchyard.engine import Model
 
 Counting = Literal["input_tokens", "tokenize", "none"]
 
@@ -74,3 +79,59 @@ OWNERS: Mapping[str, Flavor] = {
 def flavor_of(owned_by: str | None) -> Flavor:
     """The flavor of an engine whose model list says `owned_by`; `GENERIC` for a new one."""
     return OWNERS.get(owned_by or "", GENERIC)
+
+
+# -- the model list --------------------------------------------------------------------------------
+
+
+class _Meta(msgspec.Struct):
+    n_ctx: int | None = None
+    n_ctx_train: int | None = None
+
+
+class _Architecture(msgspec.Struct):
+    input_modalities: list[str] | None = None
+
+
+class _Listed(msgspec.Struct):
+    id: str
+    created: float | None = None
+    owned_by: str | None = None
+    max_model_len: int | None = None
+    meta: _Meta | None = None
+    architecture: _Architecture | None = None
+
+
+class _List(msgspec.Struct):
+    data: list[_Listed] | None
+
+
+_list = msgspec.json.Decoder(_List)
+
+
+def models_of(body: bytes) -> dict[str, tuple[Model, Flavor]]:
+    """The models of a `/v1/models` answer by name, each with the flavor of the engine behind it.
+
+    vLLM and SGLang tell `max_model_len`, llama.cpp the context of a slot and what a model can see.
+    Raises `ValueError` when it is no such list.
+    """
+    try:
+        listed = _list.decode(body).data or []
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a list of models: {error}") from error
+    return {entry.id: (_model(entry), _flavor(entry)) for entry in listed}
+
+
+def _model(entry: _Listed) -> Model:
+    meta = entry.meta or _Meta()
+    context = entry.max_model_len or meta.n_ctx or meta.n_ctx_train
+    created = int((entry.created or 0) * SECOND)
+    return Model(entry.id, max_input_tokens=context, max_tokens=context, created_at=created)
+
+
+def _flavor(entry: _Listed) -> Flavor:
+    flavor = flavor_of(entry.owned_by)
+    seen = entry.architecture.input_modalities if entry.architecture else None
+    if seen is not None and "image" not in seen:
+        return replace(flavor, images=False)
+    return flavor

@@ -43,6 +43,7 @@ class Wanted:
     stop_sequences: tuple[str, ...] = ()
     thinking: Literal["unasked", "omitted", "shown"] = "unasked"
     prefill: str = ""
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ def chat_request(params: bytes, flavor: Flavor, *, counting: bool = False) -> Ch
         stop_sequences=tuple(asked.stop_sequences or ()),
         thinking=_thinking_wanted(asked),
         prefill=prefill if flavor.repeats_prefill else "",
+        stream=bool(asked.stream),
     )
     return ChatRequest(fields, wanted)
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from batchyard import wire
 from batchyard.engines.translate.completion import (
     Call,
     Choice,
@@ -23,9 +24,11 @@ from batchyard.engines.translate.reply import (
     usage_fields,
 )
 from batchyard.engines.translate.request import Wanted
-from batchyard.engines.translate.sse import EventLines, event
 
 Kind = Literal["text", "thinking"]
+
+LINE_BYTES_MAX = 32 * 1024 * 1024
+"""The longest line taken from an engine."""
 
 _chunk = msgspec.json.Decoder(Chunk)
 
@@ -65,6 +68,13 @@ class MessageStream:
             return unended + _error(_gave_up(self._ended.finish_reason))
         last = [unended, self._rest(), self._message_delta(), event({"type": "message_stop"})]
         return b"".join(last)
+
+    def fail(self, why: str) -> bytes:
+        """The last event of an answer that cannot go on."""
+        if self._done:
+            return b""
+        self._done = True
+        return _error(why)
 
     def _chunk(self, line: bytes) -> bytes:
         if self._done or line == b"[DONE]":
@@ -218,3 +228,29 @@ def _words(error: Any) -> str:
     """What the engine said went wrong, in whichever shape."""
     words = error.get("message") if isinstance(error, dict) else error
     return str(words)[:2_000]
+
+
+# -- server-sent events, as the WHATWG HTML standard has them --------------------------------------
+
+
+class EventLines:
+    """Cuts bytes, however they arrive, into the data of one event after another.
+
+    One data line is one event: no engine spreads its JSON over several.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The data of the events completed by `data`; comments and other fields are skipped."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LINE_BYTES_MAX:
+            raise ValueError(f"a line of a stream is longer than {LINE_BYTES_MAX} bytes")
+        return [line.removeprefix(b"data:").strip() for line in lines if line.startswith(b"data:")]
+
+
+def event(payload: dict[str, Any]) -> bytes:
+    """One event, named by the payload's type."""
+    name = str(payload["type"]).encode()
+    return b"event: %b\ndata: %b\n\n" % (name, wire.encode(payload))
