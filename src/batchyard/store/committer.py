@@ -17,9 +17,9 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from batchyard.batches.result import OUTCOMES, Outcome, Tally
+from batchyard.batches.result import Outcome, Tally
 from batchyard.clock import Clock
 from batchyard.errors import DiskFull, StorageError, StorageFailed
 from batchyard.store.catalog import shards
@@ -49,14 +49,6 @@ class Committed:
     lost: tuple[tuple[str, int, int], ...] = ()
 
 
-@dataclass(slots=True)
-class _Load:
-    """Lines on their way to the disk, kept until a write and its sync have succeeded."""
-
-    lines: list[bytes] = field(default_factory=list)
-    gained: list[Outcome] = field(default_factory=list)
-
-
 class Committer:
     """The thread, its queue, and those who wait for it."""
 
@@ -67,9 +59,9 @@ class Committer:
         self._queued_bytes = self._handed_in = self._clean = 0
         self._urgent = self._closing = False
         self._dead: StorageFailed | None = None
-        self.disk_full = False
+        self.disk_full = self._stalled = False
         # The thread's own:
-        self._held: dict[Tail, _Load] = {}  # not durable yet
+        self._held: dict[Tail, None] = {}  # not durable yet
         self._uncounted: dict[Tail, int] = {}  # durable; bytes not counted yet
         self._pool = ThreadPoolExecutor(SYNCS_AT_ONCE, "batchyard-sync")
         self._thread = threading.Thread(target=self._run, name="batchyard-commit", daemon=True)
@@ -183,7 +175,9 @@ class Committer:
             dirty, self._dirty, self._urgent = list(self._dirty), {}, False
             handed_in = self._handed_in
             for tail in dirty:
-                self._hold(tail)
+                tail.hold()
+                if tail.held:
+                    self._held[tail] = None
         news, full = None, self._write()
         try:
             news = self._count() if self._uncounted else None
@@ -192,7 +186,7 @@ class Committer:
         except StorageError as error:  # a full disk, or a lock kept too long: try again
             full = error
         self._close_released(dirty)
-        self._note_full(full)
+        self._note(full)
         if not self._held and not self._uncounted:
             self._clean = handed_in
         self._call_soon(self.tell, news)
@@ -205,26 +199,17 @@ class Committer:
             else:
                 self._changed.wait_for(lambda: self._urgent or self._closing, WINDOW_SECONDS)
 
-    def _hold(self, tail: Tail) -> None:
-        if tail.lines:
-            load = self._held.setdefault(tail, _Load())
-            load.lines += tail.lines
-            load.gained += tail.gained
-            tail.lines, tail.gained = [], []
-
     def _write(self) -> StorageError | None:
         """Make what is held durable, the segments side by side; the error of those left held."""
         full: StorageError | None = None
-        work = list(self._held.items())
+        work = list(self._held)
         run = map if len(work) == 1 else self._pool.map
-        for (tail, load), done in zip(work, run(_put, work), strict=True):
+        for tail, done in zip(work, run(_put, work), strict=True):
             if isinstance(done, StorageError):
                 full = done
-                continue
-            del self._held[tail]
-            tail.size += done
-            tail.tally += _tally(load.gained)
-            self._uncounted[tail] = self._uncounted.get(tail, 0) + done
+            else:
+                del self._held[tail]
+                self._uncounted[tail] = self._uncounted.get(tail, 0) + done
         return full
 
     def _count(self) -> Committed:
@@ -238,39 +223,34 @@ class Committer:
                 self._queued_bytes -= self._uncounted[tail]
                 mark = (tail.batch_id, tail.number, tail.fence)
                 if mark in marked.lost:
-                    self._lose(tail)
+                    self._queued_bytes -= tail.lose()
+                    self._held.pop(tail, None)
                     lost.append(mark)
                 else:
                     settled[tail.batch_id, tail.number] = tail.tally
         self._uncounted = {}
+        if lost:
+            _log.warning("shards_lost", shards=lost)
         return Committed(settled, marked.ended, tuple(lost))
-
-    def _lose(self, tail: Tail) -> None:
-        """Take nothing more for a tail whose fence has passed."""
-        tail.lost = True
-        self._queued_bytes -= sum(map(len, tail.lines))
-        tail.lines, tail.gained = [], []
-        held = self._held.pop(tail, _Load())
-        self._queued_bytes -= sum(map(len, held.lines))
-        _log.warning("shard_lost", batch=tail.batch_id, shard=tail.number, fence=tail.fence)
 
     def _close_released(self, tails: list[Tail]) -> None:
         for tail in tails:
             if not tail.released or tail.appender is None:
                 continue
-            if tail.lines or tail in self._held:
+            if tail.held or tail.lines:
                 with self._changed:
                     self._dirty[tail] = None  # look again after the next round
             else:
                 tail.appender.close()
-                tail.appender = None
 
-    def _note_full(self, error: StorageError | None) -> None:
-        if error is not None and not self.disk_full:
-            _log.error("disk_full", held_bytes=self._queued_bytes, reason=error.message)
-        if error is None and self.disk_full:
-            _log.info("disk_has_space_again")
-        self.disk_full = error is not None
+    def _note(self, error: StorageError | None) -> None:
+        """Tell the operator when lines begin to wait, and when they go on."""
+        if error is not None and not self._stalled:
+            _log.error("results_wait", held_bytes=self._queued_bytes, reason=error.message)
+        elif error is None and self._stalled:
+            _log.info("results_go_on")
+        self._stalled = error is not None
+        self.disk_full = isinstance(error, DiskFull)
 
     def _die(self, error: Exception) -> None:
         """Nothing is acknowledged from here on; whoever waits is told why."""
@@ -287,17 +267,9 @@ class Committer:
             self._loop.call_soon_threadsafe(act, argument)
 
 
-def _put(work: tuple[Tail, _Load]) -> int | StorageError:
-    """The bytes now durable, or why they could not be; raises StorageFailed."""
-    tail, load = work
-    assert tail.appender is not None
-    data = b"".join(load.lines)
+def _put(tail: Tail) -> int | DiskFull:
+    """The bytes now durable, or why they are still held; raises StorageFailed."""
     try:
-        tail.appender.put(data, tail.size)
+        return tail.put()
     except DiskFull as error:
         return error
-    return len(data)
-
-
-def _tally(outcomes: list[Outcome]) -> Tally:
-    return Tally(*(outcomes.count(outcome) for outcome in OUTCOMES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from batchyard.batches.limits import Limits
 from batchyard.batches.request import Entry
 from batchyard.batches.result import Tally
 from batchyard.clock import Microseconds
-from batchyard.errors import StorageError
+from batchyard.errors import DiskFull, StorageError
 from batchyard.store import spool
 from batchyard.store.body import Body
 from batchyard.store.catalog import batches, retention, shards
@@ -46,22 +47,30 @@ class Keeper:
         that `prune` removes. The folder is made inside the transaction, so that whoever holds the
         catalog's lock and sees a folder without a row may remove it."""
         body.sync()
-        with self.catalog.write() as connection:
+        with self._swept_if_full() as adopted, self.catalog.write() as connection:
             if (first := batches.repeat_of(connection, new, now, limits)) is not None:
                 body.discard()
                 return first
             batches.check_room(connection, new.workspace_id, limits)
             # The mint is seeded here, under the lock: ids sort by birth across processes too.
-            mint = ids.IdMint(batches.newest_id(connection))
-            batch_id = ids.batch_id(mint, now)
-            try:
-                self.segments.adopt(batch_id, body.path)
-            except StorageError:
-                self.sweep(batch_id)
-                raise
+            batch_id = ids.batch_id(ids.IdMint(batches.newest_id(connection)), now)
+            adopted.append(batch_id)
+            self.segments.adopt(batch_id, body.path)
             batch = batches.insert(connection, batch_id, new, now, limits)
         body.close()
         return batch
+
+    @contextmanager
+    def _swept_if_full(self) -> Iterator[list[str]]:
+        """Remove the bytes of a create for which there was no room. After any other failure they
+        stay until the next start: only then is it known whether the row is there."""
+        adopted: list[str] = []
+        try:
+            yield adopted
+        except DiskFull:
+            for batch_id in adopted:
+                self.sweep(batch_id)
+            raise
 
     def plan(self, batch_id: str, body: Body, plans: Iterable[ShardPlan]) -> list[Shard]:
         """Request segments, then rows, then the body is removed. A crash before the rows leaves
@@ -74,14 +83,14 @@ class Keeper:
         with self.catalog.write() as connection:
             if not shards.plan(connection, batch_id, planned):
                 return shards.of_batch(connection, batch_id)
-        self.segments.remove(batch_id, BODY)
+        self.sweep(batch_id, BODY)
         return planned
 
-    def sweep(self, batch_id: str) -> None:
-        """Remove the bytes of a batch that has no use for them any more. What cannot be removed
-        now is tried again by `prune`; it harms nobody meanwhile."""
+    def sweep(self, batch_id: str, name: str | None = None) -> None:
+        """Remove bytes of a batch that nobody needs any more. What cannot be removed now is tried
+        again by `prune`; it harms nobody meanwhile."""
         try:
-            self.segments.remove(batch_id)
+            self.segments.remove(batch_id, name)
         except StorageError as error:
             _log.warning("bytes_not_removed", batch=batch_id, reason=error.message)
 
@@ -95,7 +104,7 @@ class Keeper:
             if batch_id not in live:
                 self._remove_orphan(batch_id)
             elif live[batch_id]:
-                self.segments.remove(batch_id, BODY)
+                self.sweep(batch_id, BODY)
 
     def _remove_orphan(self, batch_id: str) -> None:
         with self.catalog.write() as connection:  # a create under way has the lock until its row

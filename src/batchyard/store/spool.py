@@ -16,6 +16,8 @@ from batchyard.store.segments.files import told
 class Spool:
     """Bytes on their way in. Nothing is promised, and nothing is synced, until `sync` returns.
 
+    It may be used and closed from any thread: who reads or writes after that gets `ValueError`.
+
     `path` is a file of mode 0600 that only this object knows; `size` counts the bytes written.
     Whoever keeps the bytes renames the file and calls `close`; in every other case `discard`
     removes it. Opening and writing raise `DiskFull`, or `StorageFailed` for any other fault.
@@ -24,22 +26,22 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self.size = 0
         self._hash = hashlib.sha256()
-        self._reading = threading.Lock()
+        self._using = threading.Lock()
         with told("store the request body"):
             self.path, self._fd = _new_file(folder)
 
     def write(self, chunk: bytes) -> None:
         """Append `chunk`, on the calling thread: a copy into the page cache, no sync."""
         rest = memoryview(chunk)
-        with told("store the request body"):
+        with self._using, told("store the request body"):
             while rest:
-                rest = rest[os.write(self._fd, rest) :]
+                rest = rest[os.write(_open(self._fd), rest) :]
         self._hash.update(chunk)
         self.size += len(chunk)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes at `offset`; fewer only at the end. `ValueError` once closed."""
-        with self._reading, told("read the request body"):
+        """Up to `size` bytes at `offset`; fewer only at the end."""
+        with self._using, told("read the request body"):
             return os.pread(_open(self._fd), size, offset)
 
     def sha256(self) -> str:
@@ -52,8 +54,8 @@ class Spool:
             os.fsync(_open(self._fd))
 
     def close(self) -> None:
-        """Let go of the file and leave it where it is. May be called twice, or during a read."""
-        with self._reading:
+        """Let go of the file and leave it where it is. May be called twice."""
+        with self._using:
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1

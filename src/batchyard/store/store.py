@@ -121,8 +121,9 @@ class Store:
         batch = batches.look(self._catalog, workspace_id, batch_id)
         check_readable(batch)
         found = await self.shards(batch_id)
-        if not found:  # deleted or archived since we looked
+        if sum(shard.tally.settled for shard in found) != batch.requests:
             check_readable(batches.look(self._catalog, workspace_id, batch_id))
+            raise Damaged(f"the catalog does not know all results of {batch_id}")
         return Results(batch_id, found, self._segments, self._readers)
 
     async def engine_reports(self) -> list[EngineReport]:

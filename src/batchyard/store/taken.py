@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from batchyard.batches.batch import Shard
 from batchyard.batches.request import Entry
-from batchyard.batches.result import Outcome, Tally
+from batchyard.batches.result import OUTCOMES, Outcome, Tally
 from batchyard.errors import Damaged
 from batchyard.store.catalog.shards import Mark, Segments
 from batchyard.store.segments.contract import Appender, Reader
@@ -31,6 +31,8 @@ class Tail:
     size: int = 0  # bytes of this fence's segment that are durable
     lines: list[bytes] = field(default_factory=list)  # handed in since the last round
     gained: list[Outcome] = field(default_factory=list)  # their outcomes
+    held: list[bytes] = field(default_factory=list)  # being written, until a sync has succeeded
+    held_gained: list[Outcome] = field(default_factory=list)
     lost: bool = False
     released: bool = False
 
@@ -50,6 +52,30 @@ class Tail:
         self.lines.append(line)
         self.gained.append(outcome)
         return True
+
+    def hold(self) -> None:
+        """What was handed in is now on its way to the disk."""
+        self.held += self.lines
+        self.held_gained += self.gained
+        self.lines, self.gained = [], []
+
+    def put(self) -> int:
+        """Write and sync what is held; returns the bytes that are durable now. After DiskFull
+        everything is still held, and the next try writes it to the same place."""
+        assert self.appender is not None
+        data = b"".join(self.held)
+        self.appender.put(data, self.size)
+        self.size += len(data)
+        self.tally += Tally(*(self.held_gained.count(outcome) for outcome in OUTCOMES))
+        self.held, self.held_gained = [], []
+        return len(data)
+
+    def lose(self) -> int:
+        """Another worker has the shard: take nothing more; returns the bytes let go."""
+        self.lost = True
+        dropped = sum(map(len, self.held)) + sum(map(len, self.lines))
+        self.held, self.held_gained, self.lines, self.gained = [], [], [], []
+        return dropped
 
     def mark(self) -> Mark:
         """What the shard's row should say."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ class Catalog:
     def __init__(self, path: Path) -> None:
         """Open, creating or migrating. Raises SchemaMismatch, StorageFailed."""
         self.path = path
+        # Threads of one process queue up here; only processes have to poll SQLite's lock.
+        self._writing = threading.Lock()
         with _faults(path):
             # SQLite gives its journals the mode of the database, so the mode is set at birth.
             _create_private(path)
@@ -45,7 +48,7 @@ class Catalog:
         Raises DiskFull or, when the other process keeps the lock too long, StorageError: both may
         be tried again. StorageFailed means the outcome is unknown: exit and recover.
         """
-        with _faults(self.path), self._writer.begin() as connection:
+        with _faults(self.path), self._writing, self._writer.begin() as connection:
             yield connection
 
     @contextmanager
