@@ -1,0 +1,57 @@
+"""A create body on its way in: spooled while it arrives, unpacked, checked; never in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from starlette.requests import Request
+
+from batchyard.api.unpack import Unpack, too_large
+from batchyard.batches import envelope
+from batchyard.batches.limits import Limits
+from batchyard.store.spool import Spool
+from batchyard.store.store import Store
+
+INLINE_BYTES_MAX = 64 * 1024
+"""A body up to this size is checked at once: sooner done than handed to a thread."""
+
+
+async def receive(call: Request, store: Store, limits: Limits) -> tuple[Spool, int]:
+    """The body of a create call in a spool, and the number of its requests.
+
+    The spool is the caller's to keep or discard. When this raises, nothing is left of the body:
+    `RequestTooLarge`, `InvalidRequest` with the path of the field, `DiskFull`, or what the stream
+    raises when the client goes away. Other calls are answered meanwhile: bytes are only copied
+    here, unpacking and checking happen in a thread.
+    """
+    headers = call.headers
+    unpack = Unpack(", ".join(headers.getlist("content-encoding")), limits.body_bytes_max)
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > limits.body_bytes_max:
+        raise too_large(limits.body_bytes_max, unpacked=False)
+    with ExitStack() as failed:
+        spool = store.spool()
+        failed.callback(spool.discard)
+        async for chunk in call.stream():
+            if unpack.plain:
+                _keep(spool, unpack.pieces(chunk))
+            else:
+                await asyncio.to_thread(_keep, spool, unpack.pieces(chunk))
+        _keep(spool, unpack.rest())
+        requests = await _checked(spool, limits)
+        failed.pop_all()
+    return spool, requests
+
+
+def _keep(spool: Spool, pieces: Iterator[bytes]) -> None:
+    for piece in pieces:
+        spool.write(piece)
+
+
+async def _checked(spool: Spool, limits: Limits) -> int:
+    """The number of requests; raises `InvalidRequest` for the first fault of the envelope."""
+    if spool.size <= INLINE_BYTES_MAX:
+        return envelope.check(spool.read, limits.requests_max)
+    return await asyncio.to_thread(envelope.check, spool.read, limits.requests_max)
