@@ -23,12 +23,16 @@ _HEAD_BYTES_MAX = 1024 * 1024
 
 
 class Broken(Exception):
-    """The exchange ended without a whole answer. `phase` says what the engine may have seen."""
+    """The exchange ended without a whole answer.
 
-    def __init__(self, reason: str, phase: Phase) -> None:
+    `phase` says what the engine may have seen, `reused` that the connection had been idle before.
+    """
+
+    def __init__(self, reason: str, phase: Phase, *, reused: bool) -> None:
         super().__init__(reason)
         self.reason = reason
         self.phase: Phase = phase
+        self.reused = reused
 
 
 class Receiver(Protocol):
@@ -51,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._idle_timer: asyncio.TimerHandle | None = None
         self._answering = self._until_close = False
         self._flushed = self._heard = True
+        self._exchanges = 0
 
     # -- what the client does ---------------------------------------------------------------------
 
@@ -68,6 +73,7 @@ class Connection(asyncio.Protocol):
         `total_seconds` bounds the exchange, `idle_seconds` every silence within it (a silence is
         noticed between one and two times that long).
         """
+        self._exchanges += 1
         self._receiver = receiver
         self._parser = httptools.HttpResponseParser(self)
         self._answering = self._until_close = False
@@ -105,7 +111,8 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
         if receiver is not None:
             sent: Phase = "sent" if self._flushed else "unsent"
-            receiver.broken(Broken(reason, "answering" if self._answering else sent))
+            phase = "answering" if self._answering else sent
+            receiver.broken(Broken(reason, phase, reused=self._exchanges > 1))
 
     def hold_back(self, buffered: int) -> None:
         """Stop reading while the reader of a streamed answer is slower than the engine."""

@@ -45,10 +45,9 @@ async def once(streamed: Streamed) -> bytes:
 def envelope_of(answer: Answer, error: EngineError) -> Forwarded:
     """The engine's refusal under its own status, in the one shape clients read."""
     headers = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
-    status = answer.status if answer.status >= 400 else 502
     kind = read(answer.body).type if isinstance(error, Rejected) else ""
-    body = wire.error_envelope(_type(status, kind), error.message, None)
-    return Forwarded(status, "application/json", _one(body), headers)
+    body = wire.error_envelope(_type(answer.status, kind), error.message, None)
+    return Forwarded(answer.status, "application/json", _one(body), headers)
 
 
 def whole(status: int, body: bytes, content_type: str = "application/json") -> Forwarded:

@@ -8,11 +8,11 @@ never followed, cookies never kept, and loopback is never asked through a proxy.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Self, TypeVar
 
 from batchyard.engines.connection import Broken, Connection
-from batchyard.engines.receive import Answer, Streamed, Whole, failure
+from batchyard.engines.receive import Answer, Streamed, Whole
 from batchyard.engines.route import Route, reason
 from batchyard.errors import Spent, Unavailable
 
@@ -25,6 +25,7 @@ POOL_IDLE_SECONDS = 4.0
 """Engines close idle connections after 5 s; we let go of them first."""
 
 Headers = Mapping[str, str]
+_T = TypeVar("_T")
 
 
 class HttpClient:
@@ -67,7 +68,7 @@ class HttpClient:
         Cancelling closes the connection.
         """
         head = self._route.head("POST", path, headers, len(body))
-        return await self._ask(head, body, total_seconds or self._total_seconds)
+        return await self._ask(lambda fresh: self._whole(head, body, total_seconds, fresh=fresh))
 
     async def get(
         self, path: str, headers: Headers | None = None, *, total_seconds: float | None = None
@@ -75,24 +76,14 @@ class HttpClient:
         """Like `post`; raises `Unavailable` alone, since looking at something spends nothing."""
         head = self._route.head("GET", path, headers or {}, None)
         try:
-            return await self._ask(head, b"", total_seconds or self._total_seconds)
+            return await self._ask(lambda fresh: self._whole(head, b"", total_seconds, fresh=fresh))
         except Spent as error:
             raise Unavailable(error.message) from error
 
     async def stream(self, path: str, headers: Headers, body: bytes) -> Streamed:
         """Send `body` and return as soon as status and headers are there. Raises like `post`."""
         head = self._route.head("POST", path, headers, len(body))
-        connection = await self._connection()
-        streamed = Streamed(self.base_url, connection, lambda: self._busy.discard(connection))
-        connection.begin(head, body, streamed, total_seconds=None, idle_seconds=self._idle_seconds)
-        try:
-            await streamed.begun
-        except Broken as error:
-            raise failure(self.base_url, error) from error
-        except BaseException:
-            await streamed.aclose()
-            raise
-        return streamed
+        return await self._ask(lambda fresh: self._streamed(head, body, fresh=fresh))
 
     async def close(self) -> None:
         """Close every connection, also those in use. May be called twice."""
@@ -109,25 +100,55 @@ class HttpClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _ask(self, head: bytes, body: bytes, total_seconds: float) -> Answer:
-        connection = await self._connection()
+    # -- exchanges --------------------------------------------------------------------------------
+
+    async def _ask(self, exchange: Callable[[bool], Awaitable[_T]]) -> _T:
+        """The outcome of `exchange`, told whether it must use a fresh connection.
+
+        It runs a second time only when a kept-alive connection died under a request that had not
+        left this machine whole, which no engine can have begun to compute.
+        """
+        try:
+            try:
+                return await exchange(False)
+            except Broken as error:
+                if not (error.phase == "unsent" and error.reused):
+                    raise
+            return await exchange(True)
+        except Broken as error:
+            raise Spent(f"{self.base_url}: {error.reason}") from error
+
+    async def _whole(
+        self, head: bytes, body: bytes, total_seconds: float | None, *, fresh: bool
+    ) -> Answer:
+        connection = await self._connection(fresh=fresh)
         whole = Whole(connection, self._answer_bytes_max)
-        connection.begin(head, body, whole, total_seconds=total_seconds, idle_seconds=None)
+        limit = total_seconds or self._total_seconds
+        connection.begin(head, body, whole, total_seconds=limit, idle_seconds=None)
         try:
             return await whole.answer
-        except Broken as error:
-            raise failure(self.base_url, error) from error
         except BaseException:
             connection.abandon(whole)
             raise
         finally:
             self._busy.discard(connection)
 
+    async def _streamed(self, head: bytes, body: bytes, *, fresh: bool) -> Streamed:
+        connection = await self._connection(fresh=fresh)
+        streamed = Streamed(self.base_url, connection, lambda: self._busy.discard(connection))
+        connection.begin(head, body, streamed, total_seconds=None, idle_seconds=self._idle_seconds)
+        try:
+            await streamed.begun
+        except BaseException:
+            await streamed.aclose()
+            raise
+        return streamed
+
     # -- connections ------------------------------------------------------------------------------
 
-    async def _connection(self) -> Connection:
+    async def _connection(self, *, fresh: bool) -> Connection:
         for pool in (self._idle, self._resting):
-            while pool:
+            while pool and not fresh:
                 connection = pool.pop()
                 if not connection.is_stale():
                     self._busy.add(connection)

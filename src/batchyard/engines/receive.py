@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from batchyard.engines.connection import Broken, Connection
-from batchyard.errors import EngineError, Spent, Unavailable
+from batchyard.errors import Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,6 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
-
-
-def failure(place: str, error: Broken) -> EngineError:
-    """What a broken exchange with `place` means to whoever asked."""
-    if error.phase == "unsent":
-        return Unavailable(f"{place}: {error.reason}, before the request had left")
-    return Spent(f"{place}: {error.reason}")
 
 
 class Whole:
@@ -96,7 +89,7 @@ class Streamed:
                 self._connection.hold_back(self._buffered)
             return chunk
         if self._error is not None:
-            raise failure(self._place, self._error) from self._error
+            raise Spent(f"{self._place}: {self._error.reason}") from self._error
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
