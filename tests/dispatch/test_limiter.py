@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.dispatch.limiter import AUTO_MAX, Limiter
+from batchyard.dispatch.worker.limiter import AUTO_MAX, Limiter
 
 
 def rounds_against(limiter: Limiter, capacity: int, requests: int) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.dispatch.retry import (
+from batchyard.dispatch.worker.retry import (
     BACKOFF_CAP_SECONDS,
     BACKOFF_FLOOR_SECONDS,
     SAME_FAULT_MAX,

@@ -1,5 +1,7 @@
 """Whose turn it is: fairness, locality, lateness, and which shard comes next."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,7 +50,7 @@ def test_a_batch_keeps_the_engine_for_a_quantum_so_that_prefixes_stay_together()
         assert batch is not None
         turns.append(batch)
         share.charge(batch, QUANTUM_TOKENS / 10)
-    switches = sum(left != right for left, right in zip(turns, turns[1:], strict=False))
+    switches = sum(left != right for left, right in itertools.pairwise(turns))
     assert switches <= 10
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from batchyard.batches.batch import Batch, Shard
 from batchyard.batches.result import Outcome
 from batchyard.clock import SECOND, Clock
-from batchyard.dispatch.attempt import unanswered
 from batchyard.dispatch.fleet import Fleet, ShardOrder, WorkerHandle
 from batchyard.dispatch.planner import plan
 from batchyard.dispatch.scheduler import next_shard
 from batchyard.dispatch.sweeper import LineFor, refusal, settle_shard
-from batchyard.errors import StorageError
+from batchyard.dispatch.worker.attempt import unanswered
+from batchyard.errors import Damaged
 from batchyard.routing import Routing
 from batchyard.store.store import Committed, Store
 from batchyard.tasks import TaskSet
@@ -133,9 +133,7 @@ class Coordinator:
         batch = motion.batch
         try:
             shards = await self._planned(batch)
-        except StorageError:
-            raise
-        except Exception:
+        except Damaged:
             log.exception("plan_failed", batch=batch.id)
             await self._clock.sleep(REPLAN_SECONDS)
             del self._motions[batch.id]

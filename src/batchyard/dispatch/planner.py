@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from batchyard.batches.batch import Batch, Shard
 from batchyard.batches.order import Outline, prefix_order
@@ -32,7 +33,7 @@ async def plan(store: Store, batch: Batch) -> list[Shard]:
         body.close()
 
 
-_Order = list[tuple[str, array[int], array[int]]]
+_Order: TypeAlias = "list[tuple[str, array[int], array[int]]]"
 """Model by model: its name, its requests in prefix order, what each shares with the one before."""
 
 

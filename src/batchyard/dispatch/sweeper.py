@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from batchyard.batches.request import Entry, check
 from batchyard.clock import Clock
-from batchyard.dispatch.attempt import Line, errored
+from batchyard.dispatch.worker.attempt import Line, errored
 from batchyard.store.store import Store
 from batchyard.telemetry import logger
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from batchyard.clock import Clock
 from batchyard.dispatch.fleet import Replica, WorkerHandle
-from batchyard.dispatch.worker import Worker
+from batchyard.dispatch.worker.worker import Worker
 from batchyard.engine import Model
 from batchyard.routing import Routing
 from batchyard.store.store import EngineReport, Store

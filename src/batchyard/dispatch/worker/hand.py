@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from batchyard.batches.request import Entry
 from batchyard.batches.result import Outcome
 from batchyard.dispatch.fleet import ShardOrder
-from batchyard.dispatch.retry import Tries
 from batchyard.dispatch.scheduler import FairShare
+from batchyard.dispatch.worker.retry import Tries
 from batchyard.store.taken import Taken
 
 ShardKey = tuple[str, int]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from batchyard.clock import Clock, Microseconds
 from batchyard.dispatch.fleet import WorkerState
-from batchyard.dispatch.retry import Hold, Tries, backoff, judge
+from batchyard.dispatch.worker.retry import Hold, Tries, backoff, judge
 from batchyard.engine import Engine, Model
 from batchyard.errors import EngineError
 from batchyard.telemetry import logger
@@ -56,10 +56,15 @@ class Health:
             self.failed_probes = 0
 
     def hold(self, state: WorkerState, reason: str, jitter: float, *, unreachable: bool) -> None:
-        """The engine is not to be asked for a while; `reason` says why, in its own words."""
+        """The engine is not to be asked for a while; `reason` says why, in its own words.
+
+        Requests that were under way together fail together; only the first of them counts.
+        """
+        self.reason, self.unreachable = reason, unreachable
         if state != self.state:
             self.state, self.since = state, self.clock.now()
-        self.reason, self.unreachable = reason, unreachable
+        elif self.seconds_to_probe() > 0:
+            return
         self.failed_probes += 1
         wait = min(PROBE_CAP_SECONDS, backoff(self.failed_probes, 0.5 + jitter / 2))
         self._probe_at = self.clock.monotonic() + wait
@@ -114,8 +119,8 @@ class Watch:
         """Look until the engine is up again."""
         while not self._health.up:
             await self._clock.sleep(max(0.05, self._health.seconds_to_probe()))
-            if self._health.up:
-                break
+            if self._health.up or self._health.seconds_to_probe() > 0:
+                continue
             if self._health.unreachable or not self._told or not self._try_one():
                 await self._look()
             else:

@@ -1,0 +1,1 @@
+"""One engine replica at work: limits, tries, verdicts, and what it holds."""

@@ -1,0 +1,244 @@
+"""The requests one engine has in flight: each is asked, and what became of it is acted on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from batchyard.batches.request import Entry
+from batchyard.dispatch.worker.attempt import Line, attempt, errored, unanswered
+from batchyard.dispatch.worker.hand import Cursor, Hand, Job
+from batchyard.dispatch.worker.health import Health
+from batchyard.dispatch.worker.limiter import Limiter
+from batchyard.dispatch.worker.retry import Again, GiveUp, Hold, fault_name, judge
+from batchyard.engine import Engine
+from batchyard.errors import (
+    Damaged,
+    EngineError,
+    Overloaded,
+    Rejected,
+    Spent,
+    StorageError,
+    Unavailable,
+)
+from batchyard.store.store import Store
+from batchyard.tasks import TaskSet
+from batchyard.telemetry import logger
+
+log = logger(__name__)
+
+RESTING_MIN = 16
+"""Requests that may wait to be asked again before nothing new is started, however low the limit."""
+
+
+class Slots:
+    """Keeps an engine as full as its limiter allows with requests from the hand.
+
+    `on_idle` is called when a slot finds nothing to do or a shard is done with, `on_trouble` when
+    the engine is not up.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        hand: Hand,
+        *,
+        store: Store,
+        health: Health,
+        limiter: Limiter,
+        tasks: TaskSet,
+        strict_version: bool,
+        seed: int | None,
+    ) -> None:
+        self._engine = engine
+        self._hand = hand
+        self._store = store
+        self._clock = health.clock
+        self._health = health
+        self._limiter = limiter
+        self._tasks = tasks
+        self._strict_version = strict_version
+        self._random = random.Random(seed)  # noqa: S311 (jitter, not secrecy)
+        self._running: set[Job] = set()
+        self._draining = False
+        self.on_idle: Callable[[], None] = _nobody
+        self.on_trouble: Callable[[], None] = _nobody
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be in flight now: one while the engine is being tried out again."""
+        return self._limiter.limit if self._health.up else 1
+
+    @property
+    def in_flight(self) -> int:
+        """Requests sent and not answered."""
+        return len(self._running)
+
+    def pump(self) -> bool:
+        """Start requests while there are slots and something to send; whether any are under way."""
+        while (job := self._next()) is not None:
+            job.ticket = self._limiter.ticket()
+            self._running.add(job)
+            job.task = self._tasks.spawn(self._slot(job))
+        return bool(self._running)
+
+    async def drain(self, seconds: float) -> None:
+        """Start nothing more; wait for answers under way, at most `seconds`."""
+        self._draining = True
+        slots = [job.task for job in self._running if job.task is not None]
+        if slots and seconds > 0:
+            alarm = asyncio.create_task(self._end_after(seconds, slots))
+            await asyncio.gather(*slots, return_exceptions=True)
+            alarm.cancel()
+
+    async def let_go(self) -> None:
+        """Cut every call whose shard was given back; returns when they are gone."""
+        slots = [job.task for job in self._running if job.cursor.given_back and job.task]
+        for slot in slots:
+            slot.cancel()
+        await asyncio.gather(*slots, return_exceptions=True)
+
+    def call_off(self, cursor: Cursor, grace_seconds: float) -> None:
+        """Cut the calls of a stopped shard that are still under way after `grace_seconds`."""
+        jobs = [job for job in self._running if job.cursor is cursor]
+        if jobs:
+            self._tasks.spawn(self._call_off(jobs, grace_seconds))
+
+    def settle(self, cursor: Cursor, entry: Entry, line: Line) -> None:
+        """Write down the outcome of one request; done with the shard when it was the last."""
+        self._store.append(cursor.taken, entry, line.outcome, line.bytes)
+        cursor.open -= 1
+        if cursor.open == 0:
+            self._hand.remove(cursor)
+            self.on_idle()
+
+    # -- one request -----------------------------------------------------------------------------
+
+    def _next(self) -> Job | None:
+        if self._draining or len(self._running) >= self.limit:
+            return None
+        health = self._health
+        if not health.up and (health.unreachable or health.seconds_to_probe() > 0):
+            return None
+        return self._hand.next(max(RESTING_MIN, 2 * self._limiter.limit))
+
+    async def _slot(self, job: Job) -> None:
+        """Ask, settle, and go on with the next request: a slot lives as long as there is work."""
+        while True:
+            try:
+                await self._ask(job)
+            finally:
+                self._running.discard(job)
+            if job.cursor.given_back:
+                break
+            await self._store.room()
+            following = self._next()
+            if following is None:
+                break
+            following.ticket = self._limiter.ticket()
+            following.task, job = job.task, following
+            self._running.add(job)
+        self.on_idle()
+
+    async def _ask(self, job: Job) -> None:
+        cursor = job.cursor
+        try:
+            params = cursor.taken.params(job.entry)
+            line = await attempt(
+                self._engine,
+                cursor.order,
+                job.entry,
+                params,
+                strict_version=self._strict_version,
+            )
+        except EngineError as error:
+            self._failed(job, error)
+        except asyncio.CancelledError:
+            self._called_off(job)
+        except Damaged as error:
+            self.settle(cursor, job.entry, errored(job.entry, "api_error", error.message))
+        except StorageError:
+            raise
+        except Exception as error:  # an engine's bug costs one try, not the batch
+            log.exception("engine_bug", engine=repr(self._engine))
+            self._failed(job, Spent(f"{type(error).__name__} in the engine adapter: {error}"))
+        else:
+            self._answered(job, line)
+
+    def _answered(self, job: Job, line: Line) -> None:
+        if line.outcome == "succeeded":
+            self._health.answered()
+            self._limiter.succeeded(len(self._running))
+            self._hand.share.charge(job.cursor.key[0], 2.0 * line.usage.output_tokens)
+        self.settle(job.cursor, job.entry, line)
+
+    def _failed(self, job: Job, error: EngineError) -> None:
+        jitter = self._random.random()
+        job.tries = job.tries.after(fault_name(error), self._health.answers)
+        if isinstance(error, Rejected):
+            self._health.answered()
+        elif _is_load(error):
+            self._limiter.pushed_back(job.ticket, len(self._running))
+        if isinstance(error, Spent) or (isinstance(error, Unavailable) and error.status):
+            self._health.failed(error.message, jitter)
+        match judge(error, job.tries, jitter):
+            case GiveUp(type=kind, message=message):
+                self.settle(job.cursor, job.entry, errored(job.entry, kind, message))
+            case Hold(state=state, reason=reason):
+                self._health.hold(state, reason, jitter, unreachable=error.status is None)
+                self._put_back(job)
+            case Again(seconds=seconds):
+                self._put_back(job, after=seconds)
+        if not self._health.up:
+            self.on_trouble()
+
+    def _put_back(self, job: Job, after: float = 0.0) -> None:
+        cursor = job.cursor
+        if cursor.given_back:
+            return
+        if cursor.stop is not None:
+            self.settle(cursor, job.entry, unanswered(job.entry, cursor.stop))
+        elif after > 0:
+            self._hand.rest(job)
+            self._tasks.spawn(self._rest(job, after))
+        else:
+            self._hand.put_first(job)
+
+    async def _rest(self, job: Job, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        if self._hand.rested(job):
+            self.pump()
+
+    def _called_off(self, job: Job) -> None:
+        """The call was cut: by a recall the slot survives, by give_back, or because we leave."""
+        cursor = job.cursor
+        if cursor.stop is None or self._draining:
+            if not cursor.given_back:
+                raise asyncio.CancelledError
+            return
+        assert job.task is not None
+        job.task.uncancel()
+        self.settle(cursor, job.entry, unanswered(job.entry, cursor.stop))
+
+    async def _call_off(self, jobs: list[Job], grace_seconds: float) -> None:
+        await self._clock.sleep(grace_seconds)
+        for job in jobs:
+            if job in self._running and job.task is not None:
+                job.task.cancel()
+
+    async def _end_after(self, seconds: float, slots: list[asyncio.Task[None]]) -> None:
+        await self._clock.sleep(seconds)
+        for slot in slots:
+            slot.cancel()
+
+
+def _nobody() -> None:
+    """Until somebody wants to be told."""
+
+
+def _is_load(error: EngineError) -> bool:
+    """Whether a failure says that the engine has too much to do."""
+    if isinstance(error, Spent):
+        return error.timed_out
+    return isinstance(error, Overloaded) or error.status == 503
