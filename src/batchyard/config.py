@@ -6,6 +6,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,8 +29,10 @@ FILE_NAME = "batchyard.toml"
 _NOT_SETTINGS = {"BATCHYARD_SERVER", "BATCHYARD_API_KEY", "BATCHYARD_CONFIG"}
 """Variables with our prefix that the client's verbs read, not the server."""
 
+_PRIVATE = "127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 ::1/128 fc00::/7"
 _Count = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[int, Field(ge=1)]
+_Words = Annotated[tuple[str, ...], NoDecode]  # in the environment separated by blanks
 
 
 class _Section(BaseModel):
@@ -95,9 +98,7 @@ class Settings(BaseSettings):
         default_factory=lambda: user_data_path("batchyard"), description="where everything is kept"
     )
     role: Literal["all", "api", "dispatch"] = Field(default="all", description="which half to run")
-    engines: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="engine specs; in the environment separated by blanks"
-    )
+    engines: _Words = Field(default=(), description="the engines, one spec each")
     concurrency: Literal["auto"] | _Count = Field(
         default="auto", description="requests in flight per engine"
     )
@@ -105,6 +106,11 @@ class Settings(BaseSettings):
         default=True, description="claude-* means the only served model (on loopback)"
     )
     public_url: str | None = Field(default=None, description="how clients reach this server")
+    cors_origins: _Words = Field(default=(), description="web origins that may call from a browser")
+    trusted_proxies: _Words = Field(
+        default=tuple(_PRIVATE.split()),
+        description="networks of proxies whose X-Forwarded headers are believed",
+    )
     insecure_no_auth: bool = Field(
         default=False, description="listen beyond loopback without API keys"
     )
@@ -121,7 +127,7 @@ class Settings(BaseSettings):
     compat: Compatibility = Compatibility()
     limits: LimitSettings = LimitSettings()
 
-    @field_validator("engines", mode="before")
+    @field_validator("engines", "cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(value.split()) if isinstance(value, str) else value
@@ -130,6 +136,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
 
     @field_validator("public_url", mode="after")
     @classmethod

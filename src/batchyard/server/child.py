@@ -14,7 +14,7 @@ import uvloop
 
 from batchyard.errors import BatchyardError, ConfigurationError, SchemaMismatch
 from batchyard.server.errand import Errand
-from batchyard.server.keeper import REFUSED
+from batchyard.server.process import REFUSED
 from batchyard.telemetry import configure_logging
 
 Work = Callable[[Errand, Callable[..., None]], Coroutine[None, None, int]]

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 
-from batchyard.server.keeper import REFUSED, Keeper
+from batchyard.server.process import REFUSED, KeptProcess
 from batchyard.telemetry import logger
 
 log = logger(__name__)
@@ -21,14 +21,14 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
-    """Runs its keepers until a signal or a refusal; they are ended in the order given.
+    """Runs its processes until a signal or a refusal; they are ended in the order given.
 
     Nothing it holds is needed to recover: `kill -9` closes the pipes its children read, and they
     leave at once.
     """
 
-    def __init__(self, keepers: Sequence[Keeper], *, drain_seconds: float) -> None:
-        self._keepers = list(keepers)
+    def __init__(self, processes: Sequence[KeptProcess], *, drain_seconds: float) -> None:
+        self._processes = list(processes)
         self._drain_seconds = drain_seconds
         self._asked = asyncio.Event()
         self._now = asyncio.Event()
@@ -37,7 +37,7 @@ class Supervisor:
         """Start everything, call `on_ready` once all run, and return the exit status at the end."""
         self._listen_to_signals()
         async with asyncio.TaskGroup() as group:
-            kept = [group.create_task(keeper.keep()) for keeper in self._keepers]
+            kept = [group.create_task(process.keep()) for process in self._processes]
             announcing = group.create_task(self._announce(on_ready))
             asked = group.create_task(self._asked.wait())
             await asyncio.wait([*kept, asked], return_when=asyncio.FIRST_COMPLETED)
@@ -49,21 +49,21 @@ class Supervisor:
         return 0 if self._asked.is_set() else REFUSED
 
     async def _announce(self, on_ready: Callable[[], None]) -> None:
-        for keeper in self._keepers:
-            await keeper.ready.wait()
+        for process in self._processes:
+            await process.ready.wait()
         on_ready()
 
     async def _end(self) -> None:
         """Dispatch first: while it drains, the api still takes and answers calls."""
-        for keeper in self._keepers:
-            seconds = self._drain_seconds if keeper.role == "dispatch" else API_DRAIN_SECONDS
-            await keeper.end(seconds + MARGIN_SECONDS)
+        for process in self._processes:
+            seconds = self._drain_seconds if process.role == "dispatch" else API_DRAIN_SECONDS
+            await process.end(seconds + MARGIN_SECONDS)
 
     async def _hurry(self) -> None:
         await self._now.wait()
         log.warning("stopping now: asked twice")
-        for keeper in self._keepers:
-            keeper.kill()
+        for process in self._processes:
+            process.kill()
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -25,28 +25,16 @@ HEALTHY_SECONDS = 30.0
 """A child that lived so long has shown that it can: the next restart is immediate again."""
 
 
-class Keeper:
-    """Keeps one child alive. `ready` is set when the child has said so for the first time.
+class KeptProcess:
+    """Keeps one child alive. `ready` is set when the child has said so for the first time."""
 
-    The child is told its errand only when `after` is ready, so one process alone prepares the
-    data directory; it loads its code meanwhile.
-    """
-
-    def __init__(
-        self,
-        errand: Errand,
-        *,
-        pass_fds: Sequence[int],
-        clock: Clock,
-        after: Keeper | None = None,
-    ) -> None:
+    def __init__(self, errand: Errand, *, pass_fds: Sequence[int], clock: Clock) -> None:
         self.role = errand.role
         self.ready = asyncio.Event()
         self.news: dict[str, object] = {}
         self._errand = errand.line()
         self._pass_fds = tuple(pass_fds)
         self._clock = clock
-        self._after = after
         self._process: asyncio.subprocess.Process | None = None
         self._ending = asyncio.Event()
         self._gone = asyncio.Event()
@@ -106,8 +94,6 @@ class Keeper:
         assert process.stdout is not None
         if self._ending.is_set():
             self._signal(signal.SIGTERM)
-        if self._after is not None:
-            await _either(self._after.ready, self._ending)
         with contextlib.suppress(ConnectionError):
             process.stdin.write(self._errand)
             await process.stdin.drain()
@@ -115,13 +101,6 @@ class Keeper:
             self.news = _understood(said)
             self.ready.set()
         return await process.wait()
-
-
-async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in (one, other)]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
 
 
 def _understood(line: bytes) -> dict[str, object]:
