@@ -1,4 +1,4 @@
-"""Prints the table of settings for docs/reference/configuration.md, from the settings themselves."""
+"""Prints the table of settings of docs/reference/configuration.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> None:
         default = field.default
         shown = "the user's data folder" if default is PydanticUndefined else f"`{_toml(default)}`"
         if default is None:
-            shown = "–"
+            shown = "none"
         print(f"| `{key}` | `{variable}` | {shown} | {field.description} |")
 
 

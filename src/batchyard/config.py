@@ -200,19 +200,12 @@ def _section_of(field: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def _candidates() -> list[Path]:
-    return [
-        Path(FILE_NAME),
-        user_config_path("batchyard") / FILE_NAME,
-        Path("/etc/batchyard") / FILE_NAME,
-    ]
-
-
 def _chosen_file(given: Path | str | None) -> Path | None:
     """The file to read: the one given, which must exist, else the first of the usual places."""
     given = given or os.environ.get("BATCHYARD_CONFIG")
     if given is None:
-        return next((path for path in _candidates() if path.is_file()), None)
+        folders = (Path(), user_config_path("batchyard"), Path("/etc/batchyard"))
+        return next((file for folder in folders if (file := folder / FILE_NAME).is_file()), None)
     path = Path(given).expanduser()
     if not path.is_file():
         raise ConfigurationError(f"there is no config file {path}", fix="check --config")
