@@ -171,7 +171,8 @@ class Worker:
         if self._recovering or self._draining:
             return
         self._recovering = True
-        log.warning("engine_held", engine=self.name, reason=self._health.reason)
+        if self._health.state != "starting":
+            log.warning("engine_held", engine=self.name, reason=self._health.reason)
         self._on_change()
         self._tasks.spawn(self._recovered())
 
