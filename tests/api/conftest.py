@@ -86,6 +86,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         store=store,
         live=Live({}, Routing([])),
         clock=clock,
+        keys=store.keys,
         notify=told.append,
         data_dir=tmp_path,
         version="9.9.9",

@@ -78,7 +78,7 @@ async def call(server: Server, engine: Any, **options: Any) -> httpx2.Response:
 
 async def test_what_was_sent_arrives_and_what_came_back_is_returned(server: Server) -> None:
     engine = Scripted()
-    sent = b'{ "model" : "tiny",\n "max_tokens": 12345678901234567890, "x": [1e400, "\\ud800"] }'
+    sent = b'{ "model" : "tiny",\n "max_tokens": 12345678901234567890, "x": [1e400, "\\u0000"] }'
     answer = await call(
         server,
         engine,
@@ -281,6 +281,7 @@ async def test_an_engine_that_answered_is_the_only_one_asked(server: Server) -> 
         (b'{"model": "tiny"} x', "The request body is not valid JSON: …"),
         (b'{"model": "tiny", "x": "\xff"}', "The request body is not valid JSON: invalid UTF-8…"),
         (b"[" * 100_000, "…"),
+        (b'{"model": "tiny", "x": "\\ud800"}', "The request body is not valid JSON: …"),
         (b"[]", "The request body must be a JSON object."),
         (b"{}", "model: Field required"),
         (b'{"model": 5}', "model: Input should be a valid string"),
@@ -298,7 +299,7 @@ async def test_a_bad_body_never_reaches_an_engine(
 
 async def test_bodies_may_be_gzip_under_the_same_limit(server: Server) -> None:
     engine = Scripted()
-    plain = json.dumps(PARAMS).encode()
+    plain = json.dumps(PARAMS | {"system": "x" * 500}).encode()
     packed = {"content-encoding": "gzip"}
     limits = {"limits": Limits(live_body_bytes_max=len(plain))}
 

@@ -14,8 +14,8 @@ REMEMBER_SECONDS = 0.5
 class Gate:
     """Decides on whose behalf a call is made.
 
-    While `required` is False and no key exists, everybody is the default workspace. As soon as one
-    exists, every call needs one.
+    While `required` is False and no key exists, everybody is the default workspace. From the moment
+    one exists, every call needs one, for as long as this process lives.
     """
 
     def __init__(
@@ -58,16 +58,14 @@ class Gate:
 
     def is_open(self) -> bool:
         """Whether no key is asked for; looked up at most once per `REMEMBER_SECONDS`."""
-        if self._required:
-            return False
-        if self._keys is None:
-            return True
+        if self._required or self._keys is None:
+            return not self._required
         now = self._clock.monotonic()
         if now >= self._open_until:
-            if self._keys.any():
-                return False
+            # Once a key was seen it stays so: revoking the last one must not open the door.
+            self._required = self._keys.any()
             self._open_until = now + REMEMBER_SECONDS
-        return True
+        return not self._required
 
     def _refuse_other_sites(self, call: Call) -> None:
         """Without keys, any web page the user opens could post to this machine: it may not.

@@ -88,10 +88,11 @@ class Answer:
     retry_after: float | None = None
     should_retry: bool | None = None
     type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
     def response(self, request_id: str) -> Response:
         """The envelope with its headers; permanent errors tell the SDKs not to try again."""
-        headers = {}
+        headers = dict(self.headers)
         should_retry = self.should_retry
         if should_retry is None and self.status < 500 and self.status not in _TEMPORARY:
             should_retry = False
@@ -167,9 +168,14 @@ def answer(error: Exception) -> Answer:
 
 def _of_refusal(error: Refused) -> Answer:
     """Our own words; those with a fix end in the anchor under which the reference explains them."""
-    message = f"{error.message} {error.fix} [{error.anchor}]" if error.fix else error.message
     return Answer(
-        error.status, message, error.anchor, error.retry_after, error.should_retry, error.type
+        error.status,
+        f"{error.message} {error.fix} [{error.anchor}]" if error.fix else error.message,
+        error.anchor,
+        error.retry_after,
+        error.should_retry,
+        error.type,
+        (("allow", error.allowed),) if isinstance(error, MethodNotAllowed) else (),
     )
 
 

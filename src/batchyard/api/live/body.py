@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
-
 import msgspec
 
 from batchyard.api.call import Call
+from batchyard.api.unpack import Unpack, too_large
 from batchyard.batches import versions
-from batchyard.errors import InvalidRequest, RequestTooLarge
+from batchyard.errors import InvalidRequest
 
 
 class _Head(msgspec.Struct):
@@ -19,64 +18,18 @@ _head = msgspec.json.Decoder(_Head)
 
 
 async def read_body(call: Call, bytes_max: int) -> bytes:
-    """The whole body, decoded; raises `RequestTooLarge` as soon as it is."""
-    encoding = call.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip", "x-gzip", ""):
-        raise InvalidRequest(
-            f'Content-Encoding: "{encoding[:40]}" is not supported.',
-            fix="Send gzip or no encoding.",
-            code="request_body_encoding_unsupported",
-        )
+    """The whole body, unpacked; raises `RequestTooLarge` as soon as it is."""
+    unpack = Unpack(", ".join(call.headers.getlist("content-encoding")), bytes_max)
     declared = call.headers.get("content-length", "")
-    if "gzip" not in encoding and declared.isdecimal() and int(declared[:20]) > bytes_max:
-        raise _too_large(bytes_max)
-    unpack = _Gzip(bytes_max) if "gzip" in encoding else None
+    if declared.isdecimal() and int(declared[:20]) > bytes_max:
+        raise too_large(bytes_max, unpacked=False)
     body = bytearray()
     async for chunk in call.stream():
-        body += unpack.take(chunk) if unpack else chunk
-        if len(body) > bytes_max:
-            raise _too_large(bytes_max)
-    if unpack is not None:
-        unpack.check_whole()
+        for piece in unpack.pieces(chunk):
+            body += piece
+    for piece in unpack.rest():
+        body += piece
     return bytes(body)
-
-
-class _Gzip:
-    """Unpacks gzip as it arrives, several members too; stops one byte past `bytes_max`."""
-
-    def __init__(self, bytes_max: int) -> None:
-        self._room = bytes_max + 1
-        self._member = zlib.decompressobj(wbits=31)
-
-    def take(self, chunk: bytes) -> bytes:
-        out = bytearray()
-        while chunk and self._room:
-            if self._member.eof:
-                self._member = zlib.decompressobj(wbits=31)
-            try:
-                piece = self._member.decompress(chunk, self._room)
-            except zlib.error:
-                raise _not_gzip() from None
-            out += piece
-            self._room -= len(piece)
-            chunk = self._member.unused_data
-        return bytes(out)
-
-    def check_whole(self) -> None:
-        if not self._member.eof:
-            raise _not_gzip()
-
-
-def _too_large(bytes_max: int) -> RequestTooLarge:
-    return RequestTooLarge(f"Request exceeds the maximum size of {bytes_max} bytes.")
-
-
-def _not_gzip() -> InvalidRequest:
-    return InvalidRequest(
-        "The request body is not valid gzip.",
-        fix="Send it complete, or without Content-Encoding.",
-        code="request_body_encoding_invalid",
-    )
 
 
 def model_of(params: bytes) -> str:

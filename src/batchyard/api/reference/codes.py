@@ -32,14 +32,20 @@ CODES: tuple[Code, ...] = (
     Code(
         "request_body_encoding_unsupported",
         400,
-        "The body has a `Content-Encoding` other than gzip.",
-        "Send gzip or no encoding.",
+        "The body has a `Content-Encoding` other than gzip or deflate.",
+        "Send gzip, deflate or no encoding.",
     ),
     Code(
         "request_body_encoding_invalid",
         400,
-        "The body says gzip and is not, or is cut short.",
+        "The body is not what `Content-Encoding` says, or is cut short.",
         "Send it complete, or without `Content-Encoding`.",
+    ),
+    Code(
+        "idempotency_key_reused",
+        400,
+        "The `Idempotency-Key` was used before, with another body. Nothing was queued.",
+        "Send the same body again, or a new key.",
     ),
     Code(
         "method_not_allowed",
@@ -50,7 +56,13 @@ CODES: tuple[Code, ...] = (
     Code(
         "request_too_large",
         413,
-        "The body is larger than the limit, which holds for the decoded size.",
+        "The body is larger than the limit.",
+        "Split it: batches may be many; the limits are in `[limits]` of the configuration.",
+    ),
+    Code(
+        "request_body_too_large_after_decoding",
+        413,
+        "The body is larger than the limit once it is unpacked; the limit holds for that size.",
         "Split it: batches may be many; the limits are in `[limits]` of the configuration.",
     ),
     # -- who asks
@@ -85,6 +97,18 @@ CODES: tuple[Code, ...] = (
         "Look at the id and at the key. Ids of deleted batches stay unknown for ever.",
     ),
     Code(
+        "results_not_ready",
+        404,
+        "The batch has not ended: there are no results yet.",
+        "Poll it until `results_url` is set.",
+    ),
+    Code(
+        "results_expired",
+        404,
+        "The results have had their time (29 days from creation) and were removed.",
+        "The batch and its counts are kept; the results cannot be brought back.",
+    ),
+    Code(
         "unknown_model",
         404,
         "No engine serves a model of that name. In a batch the request ends as an errored line.",
@@ -94,8 +118,14 @@ CODES: tuple[Code, ...] = (
     Code(
         "rate_limited",
         429,
-        "As many batches are in process as the workspace may have, or an engine asks for less.",
-        "Wait as long as `retry-after` says; batches that end make room.",
+        "There is too much to do right now.",
+        "Wait as long as `retry-after` says.",
+    ),
+    Code(
+        "batch_queue_full",
+        429,
+        "As many batches are in process as the workspace may have. Nothing was queued.",
+        "Wait as long as `retry-after` says, or cancel one; an operator can raise the limit.",
     ),
     Code(
         "unavailable",
@@ -114,6 +144,18 @@ CODES: tuple[Code, ...] = (
         503,
         "The disk or the database refused a write. Nothing was acknowledged.",
         "The server's log has the cause; it recovers from what it has on disk.",
+    ),
+    Code(
+        "storage_damaged",
+        503,
+        "Bytes that were stored are missing, or not as they were written.",
+        "The server's log names the file; restore it from a copy.",
+    ),
+    Code(
+        "fenced",
+        None,
+        "A worker lost its shard to another one; nothing it still writes counts.",
+        "Nothing is to be done: it happens when a process was paused for long.",
     ),
     Code(
         "storage",
@@ -170,7 +212,7 @@ CODES: tuple[Code, ...] = (
         "The engine refuses this server: key, billing or path are wrong. It is paused.",
         "An operator corrects it; `/readyz?verbose` has the engine's words.",
     ),
-    # -- at the start of the server, in the terminal
+    # -- in the terminal: the start of the server, and the commands that call one
     Code(
         "configuration",
         None,
@@ -188,6 +230,24 @@ CODES: tuple[Code, ...] = (
         None,
         "The catalog was written by another version of the program.",
         "Run the version that wrote it, or a newer one.",
+    ),
+    Code(
+        "server_unreachable",
+        None,
+        "The command found no server at the address it was given.",
+        "Start one with `batchyard serve`, or correct `--server`.",
+    ),
+    Code(
+        "not_this_api",
+        None,
+        "Something answers at that address, and it does not speak this API.",
+        "Correct `--server`; a proxy in between may answer in its place.",
+    ),
+    Code(
+        "requests_file",
+        None,
+        "The file of requests cannot be read, or a line of it is wrong.",
+        "The message names the line and the rule.",
     ),
 )
 """In the order of the page: the call, the caller, the moment, the engine, the start."""
