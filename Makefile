@@ -1,6 +1,6 @@
 # Every verb of the house. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo serve test check format clean
+.PHONY: help setup lock demo serve test check map clean
 
 PYTHON ?=
 BIN := .venv/bin
@@ -34,6 +34,9 @@ lock: $(READY) ## resolve the dependencies again, by hash, for all platforms
 	@$(BIN)/python -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv
 	@.cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --group dev --extra llama --extra pdf $(UPGRADE) -o $(LOCK) pyproject.toml
+
+map: $(READY) ## draw the map in ARCHITECTURE.md again
+	@$(BIN)/python tools/map.py --write
 
 clean: ## remove everything that the other verbs made
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
