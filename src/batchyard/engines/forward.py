@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 
 from batchyard import wire
 from batchyard.engine import Forwarded
 from batchyard.engines.failures import read
 from batchyard.engines.receive import Answer, Streamed
-from batchyard.errors import EngineError, Rejected
+from batchyard.errors import EngineError, Overloaded, Rejected, Unavailable
 
 _ERROR_BYTES_MAX = 1024 * 1024
 _KEPT = ("retry-after", "retry-after-ms", "x-should-retry")
@@ -48,6 +49,17 @@ def envelope_of(answer: Answer, error: EngineError) -> Forwarded:
     kind = read(answer.body).type if isinstance(error, Rejected) else ""
     body = wire.error_envelope(_type(answer.status, kind), error.message, None)
     return Forwarded(answer.status, "application/json", _one(body), headers)
+
+
+def refused(error: EngineError) -> Forwarded:
+    """The refusal of an engine in this process; `error.status` is not None."""
+    status = error.status or 500
+    kind = error.type if isinstance(error, Rejected) else ""
+    headers = {}
+    if isinstance(error, Overloaded | Unavailable) and error.retry_after is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+    body = wire.error_envelope(_type(status, kind), error.message, None)
+    return Forwarded(status, "application/json", _one(body), headers)
 
 
 def whole(status: int, body: bytes, content_type: str = "application/json") -> Forwarded:
