@@ -83,7 +83,7 @@ def large(serve_module: Serve) -> Large:
     meter = Meter(server, warm["id"])
 
     command = [sys.executable, "-m", "tests.live.harness.upload"]
-    command += [server.url, "simulator", str(REQUESTS), str(BYTES)]
+    command += [server.url, "simulator-1", str(REQUESTS), str(BYTES)]
     uploading = subprocess.Popen(
         command, cwd=ROOT, env=clean_environment({}), stdout=subprocess.PIPE, text=True
     )

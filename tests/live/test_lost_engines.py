@@ -6,7 +6,6 @@ import json
 import shutil
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 from tests.live.conftest import Serve
 from tests.live.harness.calls import request, requests
-from tests.live.harness.serving import Server, clean_environment, free_port
+from tests.live.harness.serving import PROGRAM, Server, clean_environment, free_port
 from tests.live.harness.upstream import Upstream
 from tests.live.harness.waiting import eventually, throughout
 
@@ -40,7 +39,7 @@ def in_state(server: Server, name: str, state: str) -> dict[str, Any]:
 
 def watched(server: Server, batch_id: str, words: str) -> str:
     """What `batchyard watch` prints, until it has printed `words`."""
-    command = [sys.executable, "-m", "batchyard", "watch", batch_id, "--server", server.url]
+    command = [PROGRAM, "watch", batch_id, "--server", server.url]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

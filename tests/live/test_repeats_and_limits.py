@@ -87,7 +87,7 @@ def test_time_passes_also_while_the_server_is_down(serve: Serve) -> None:
             "BATCHYARD_LIMITS__RESULTS_SECONDS": "7",
         }
         server = serve("--engine", upstream.url, "--engine", "simulator", env=short)
-        mixed = requests(4, model="m") + requests(2, model="simulator", prefix="done")
+        mixed = requests(4, model="m") + requests(2, model="simulator-1", prefix="done")
         batch = server.calls.create(mixed)
         created = time.monotonic()
         eventually(lambda: _succeeded(server.calls, batch["id"]) == 2, within=2)

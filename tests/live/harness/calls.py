@@ -153,7 +153,7 @@ def body_of(requests: Sequence[dict[str, Any]]) -> bytes:
 
 
 def request(
-    custom_id: str, text: str, *, model: str = "simulator", max_tokens: int = 64, **params: Any
+    custom_id: str, text: str, *, model: str = "simulator-1", max_tokens: int = 64, **params: Any
 ) -> dict[str, Any]:
     """One entry of a create body with a single user turn."""
     return {
@@ -168,7 +168,7 @@ def request(
 
 
 def requests(
-    count: int, *, model: str = "simulator", prefix: str = "r", **params: Any
+    count: int, *, model: str = "simulator-1", prefix: str = "r", **params: Any
 ) -> list[dict[str, Any]]:
     """`count` small distinct entries."""
     return [

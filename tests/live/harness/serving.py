@@ -18,6 +18,7 @@ from tests.live.harness.waiting import eventually
 
 _MARK = "TESTED_BATCHYARD"
 START_SECONDS = 30.0
+PROGRAM = str(Path(sys.executable).with_name("batchyard"))
 
 
 def free_port() -> int:
@@ -56,7 +57,7 @@ class Server:
     def launch(self, *flags: str) -> Server:
         """Start the process and return at once."""
         assert self.process is None or self.process.poll() is not None, "already running"
-        command = [sys.executable, "-m", "batchyard", "serve", "--host", "127.0.0.1"]
+        command = [PROGRAM, "serve", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--data-dir", str(self.data_dir)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

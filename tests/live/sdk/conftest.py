@@ -37,7 +37,7 @@ def tours(sdk_server: Server) -> Callable[[str], dict[str, Any]]:
 
     def look(sdk: str) -> dict[str, Any]:
         if sdk not in known:
-            known[sdk] = facts_of(sdk, sdk_server.url, "simulator", "tour")
+            known[sdk] = facts_of(sdk, sdk_server.url, "simulator-1", "tour")
         return known[sdk]
 
     return look

@@ -69,7 +69,7 @@ def test_keys_are_taken_in_both_headers_and_wrong_ones_refused(
 
 @pytest.mark.parametrize("sdk", SDKS)
 def test_a_hundred_thousand_requests_go_in_and_come_out(tours_server: Server, sdk: str) -> None:
-    facts = facts_of(sdk, tours_server.url, "simulator", "large", "100000")
+    facts = facts_of(sdk, tours_server.url, "simulator-1", "large", "100000")
     assert facts["created"]["request_counts"]["processing"] == 100_000
     assert facts["over"]["status"] == 400
     assert "at most 100000 items" in facts["over"]["message"]

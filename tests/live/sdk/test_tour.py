@@ -63,7 +63,7 @@ def test_the_ended_batch_has_a_line_for_each_request(tours: Tours, sdk: str, var
     for number in range(5):
         message = results[f"ok-{number}"]["message"]
         assert message["type"] == "message"
-        assert message["model"] == "simulator"
+        assert message["model"] == "simulator-1"
         assert message["usage"]["service_tier"] == "batch"
     expected = {
         "no-messages": ("invalid_request_error", "messages: Field required"),
@@ -151,7 +151,7 @@ def test_live_messages_tokens_and_models_work(tours: Tours, sdk: str, variant: s
     assert facts["events"][-1] == "message_stop"
     assert facts["streamed"]["content"][0]["text"] == facts["message"]["content"][0]["text"]
     assert facts["input_tokens"] > 0
-    assert set(facts["models"]) == {"simulator", "slow"}
+    assert set(facts["models"]) == {"simulator-1", "slow"}
     assert facts["one"]["id"] == facts["models"][0]
     refused(facts["unknown_model"], 404, "not_found_error", "NotFoundError")
     refused(facts["unknown_live"], 404, "not_found_error", "NotFoundError")
