@@ -19,6 +19,7 @@ from batchyard.store.body import Body
 from batchyard.store.catalog import batches, retention, shards
 from batchyard.store.catalog.database import Catalog
 from batchyard.store.segments.contract import BODY, Segments, requests_name
+from batchyard.store.segments.files import FileSystem
 from batchyard.store.spool import Spool
 from batchyard.store.taken import request_line
 from batchyard.telemetry import logger
@@ -41,6 +42,10 @@ class Keeper:
     catalog: Catalog
     segments: Segments
     spools: Path
+    files: FileSystem  # of the spools
+
+    def spool(self) -> Spool:
+        return Spool(self.spools, self.files)
 
     def create(self, body: Spool, new: NewBatch, limits: Limits, now: Microseconds) -> Batch:
         """The body is synced, named, and only then a row says so; a crash before leaves a folder

@@ -7,6 +7,7 @@ import fcntl
 import os
 import threading
 from pathlib import Path
+from typing import Literal
 
 from batchyard.errors import DataDirectoryBusy, StorageFailed
 
@@ -22,15 +23,30 @@ def lock(data_dir: Path, *, tries: int = _TRIES) -> int:
     children outlive it for a moment is waited for, two seconds in all. Blocks; raises
     DataDirectoryBusy, having touched nothing, or StorageFailed.
     """
+    return _acquire(data_dir, LOCK_NAME, fcntl.LOCK_EX, tries)
+
+
+def lock_half(
+    data_dir: Path, half: Literal["api", "dispatch"], *, tries: int = _TRIES
+) -> list[int]:
+    """The same for a server that runs one half: it may stand beside other halves, not beside a
+    whole server, and there is one dispatch at a time."""
+    held = [_acquire(data_dir, LOCK_NAME, fcntl.LOCK_SH, tries)]
+    if half == "dispatch":
+        held.append(_acquire(data_dir, f"{LOCK_NAME}.dispatch", fcntl.LOCK_EX, tries))
+    return held
+
+
+def _acquire(data_dir: Path, name: str, kind: int, tries: int) -> int:
     try:
         make_private_folder(data_dir)
-        fd = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(data_dir / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageFailed(
             f"cannot use the data directory {data_dir}: {error.strerror}",
             fix="choose another with --data-dir, or mend its permissions",
         ) from error
-    if not _locked(fd, tries):
+    if not _locked(fd, kind, tries):
         owner = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
         os.close(fd)
         raise DataDirectoryBusy(
@@ -38,8 +54,9 @@ def lock(data_dir: Path, *, tries: int = _TRIES) -> int:
             + (f" (process {owner})." if owner.isdecimal() else "."),
             fix="stop that server first, or give this one its own --data-dir",
         )
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    if kind == fcntl.LOCK_EX:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     os.set_inheritable(fd, True)
     return fd
 
@@ -51,10 +68,10 @@ def make_private_folder(path: Path) -> None:
         path.chmod(0o700)
 
 
-def _locked(fd: int, tries: int) -> bool:
+def _locked(fd: int, kind: int, tries: int) -> bool:
     for _ in range(tries):
         with contextlib.suppress(BlockingIOError):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
             return True
         threading.Event().wait(_TRY_SECONDS)
     return False

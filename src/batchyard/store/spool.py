@@ -10,7 +10,7 @@ import secrets
 import threading
 from pathlib import Path
 
-from batchyard.store.segments.files import told
+from batchyard.store.segments.files import FileSystem, told
 
 
 class Spool:
@@ -23,8 +23,9 @@ class Spool:
     removes it. Opening and writing raise `DiskFull`, or `StorageFailed` for any other fault.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: FileSystem | None = None) -> None:
         self.size = 0
+        self._files = files or FileSystem()
         self._hash = hashlib.sha256()
         self._using = threading.Lock()
         with told("store the request body"):
@@ -51,7 +52,7 @@ class Spool:
     def sync(self) -> None:
         """The bytes are on stable storage when this returns; blocks, so call it in a thread."""
         with told("store the request body"):
-            os.fsync(_open(self._fd))
+            self._files.sync(_open(self._fd))
 
     def close(self) -> None:
         """Let go of the file and leave it where it is. May be called twice."""

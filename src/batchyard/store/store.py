@@ -29,7 +29,6 @@ from batchyard.store.keeping import Keeper, ShardPlan
 from batchyard.store.keys import Keys
 from batchyard.store.lock import make_private_folder
 from batchyard.store.results import Results, check_readable
-from batchyard.store.segments.contract import Segments
 from batchyard.store.segments.files import FileSystem, LocalSegments, told
 from batchyard.store.spool import Spool
 from batchyard.store.taken import Tail, Taken
@@ -60,22 +59,22 @@ class Store:
     and recover (see `on_fatal`). A cancelled call still ends what it began before it gives way.
     """
 
-    def __init__(self, catalog: Catalog, segments: Segments, spools: Path, clock: Clock) -> None:
-        self._catalog, self._segments, self._clock = catalog, segments, clock
-        self._keeper = Keeper(catalog, segments, spools)
-        self._committer = Committer(catalog, clock)
+    def __init__(self, keeper: Keeper, clock: Clock) -> None:
+        self._keeper, self._clock = keeper, clock
+        self._catalog, self._segments = keeper.catalog, keeper.segments
+        self._committer = Committer(keeper.catalog, clock)
         self._tails: weakref.WeakValueDictionary[tuple[str, int], Tail]
         self._tails = weakref.WeakValueDictionary()
         self._threads = ThreadPoolExecutor(_ACTS_AT_ONCE, "batchyard-store")
         self._readers = ThreadPoolExecutor(_READS_AT_ONCE, "batchyard-read")
         self._fatal: Callable[[StorageFailed], None] | None = None
-        self.keys = Keys(catalog, clock)
+        self.keys = Keys(keeper.catalog, clock)
 
     # -- api --------------------------------------------------------------------------------------
 
     def spool(self) -> Spool:
         """Sync. A place for a body to arrive; raises DiskFull, StorageFailed."""
-        return Spool(self._keeper.spools)
+        return self._keeper.spool()
 
     async def create(self, spool: Spool, new: NewBatch, limits: Limits) -> Batch:
         """Write a batch down. The spool is used up, unless it raises: then it is the caller's.
@@ -283,4 +282,5 @@ def open_store(data_dir: Path, clock: Clock, *, file_system: FileSystem | None =
         for path in (data_dir, folder, spools):
             make_private_folder(path)
         files.sync_folder(data_dir)
-    return Store(Catalog(data_dir / "batchyard.db"), LocalSegments(folder, files), spools, clock)
+    catalog = Catalog(data_dir / "batchyard.db")
+    return Store(Keeper(catalog, LocalSegments(folder, files), spools, files), clock)

@@ -49,7 +49,7 @@ class Appender(Protocol):
 
 
 class Segments(Protocol):
-    """Where the bytes of batches are kept."""
+    """Where the bytes of batches are kept. A batch begins with `adopt`, and ends with `remove`."""
 
     def adopt(self, batch_id: str, spooled: Path) -> None:
         """Make a spooled file, already synced, the batch's body; durable with its name when it

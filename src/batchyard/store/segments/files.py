@@ -177,7 +177,7 @@ class LocalSegments:
             self._files.close(fd)
 
     def _write(self, path: Path, pieces: Iterable[bytes]) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
         with self._opened(path, flags) as fd:
             offset, waiting, size = 0, [], 0
             for piece in pieces:

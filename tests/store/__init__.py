@@ -1,0 +1,1 @@
+"""The store room: what is remembered, and what a crash may not take."""

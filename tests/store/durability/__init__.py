@@ -1,0 +1,1 @@
+"""Crashes, power loss, full disks, late writers: what is acknowledged stays."""

@@ -1,0 +1,153 @@
+"""File systems that misbehave: one that dies at the N-th step and forgets what was not synced, one
+that is full, one that is slow."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+from pathlib import Path
+
+from batchyard.store.segments.files import FileSystem
+
+
+class Dead(Exception):
+    """The machine stopped here; nothing after this ran."""
+
+
+class MortalFileSystem(FileSystem):
+    """The real files, and beside them what a disk would hold if the power went now.
+
+    Every change is a step; the step number `dies_at` and all after it raise `Dead`. `power_loss`
+    writes what is left: bytes and names that were synced, and of the rest whatever `chance` likes.
+    """
+
+    def __init__(self, root: Path, graveyard: Path, dies_at: int | None = None) -> None:
+        self.root, self.graveyard, self.dies_at = root, graveyard, dies_at
+        self.steps = 0
+        self.synced: dict[int, bytes] = {}  # inode -> bytes
+        self.names: dict[int, dict[str, int]] = {}  # inode of a folder -> name -> inode
+        graveyard.mkdir(exist_ok=True)
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.dies_at is not None and self.steps >= self.dies_at:
+            raise Dead
+
+    def open(self, path: Path, flags: int) -> int:
+        self.step()
+        return super().open(path, flags)
+
+    def write(self, fd: int, data: memoryview, offset: int) -> int:
+        self.steps += 1
+        if self.dies_at is not None and self.steps >= self.dies_at:
+            super().write(fd, data[: len(data) * 2 // 3], offset)  # torn
+            raise Dead
+        return super().write(fd, data, offset)
+
+    def truncate(self, fd: int, size: int) -> None:
+        self.step()
+        super().truncate(fd, size)
+
+    def sync(self, fd: int) -> None:
+        self.step()
+        self.synced[os.fstat(fd).st_ino] = os.pread(fd, os.fstat(fd).st_size, 0)
+
+    def sync_folder(self, path: Path) -> None:
+        self.step()
+        self.names[path.stat().st_ino] = {p.name: p.stat().st_ino for p in path.iterdir()}
+
+    def mkdir(self, path: Path) -> None:
+        self.step()
+        super().mkdir(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.step()
+        super().rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self.step()
+        if path.exists():  # the inode stays alive, so that its number is never given again
+            os.link(path, self.graveyard / f"{path.stat().st_ino}-{self.steps}")
+        super().unlink(path)
+
+    def rmdir(self, path: Path) -> None:
+        self.step()
+        path.rename(self.graveyard / f"{path.stat().st_ino}-{self.steps}")
+
+    # -- after the end ----------------------------------------------------------------------------
+
+    def power_loss(self, target: Path, chance: random.Random) -> None:
+        """Write to `target` what a disk may hold now. The catalog syncs for itself: it is whole."""
+        self._living = {p.stat().st_ino: p for p in self.graveyard.iterdir()}
+        self._living |= {p.stat().st_ino: p for p in self.root.rglob("*")}
+        target.mkdir()
+        for path in self.root.iterdir():
+            if path.is_file():
+                shutil.copy(path, target / path.name)
+        for folder in ("batches", "spool"):
+            self._folder((self.root / folder).stat().st_ino, target / folder, chance)
+
+    def _folder(self, inode: int, target: Path, chance: random.Random) -> None:
+        target.mkdir(mode=0o700)
+        path = self._living.get(inode)
+        now = {p.name: p.stat().st_ino for p in path.iterdir()} if path else {}
+        synced = self.names.get(inode, {})
+        for name in sorted(now.keys() | synced.keys()):
+            states = {now.get(name), synced.get(name)}
+            kept = chance.choice(sorted(states, key=str))
+            if kept is None:
+                continue
+            if self._living[kept].is_dir():
+                self._folder(kept, target / name, chance)
+            else:
+                (target / name).write_bytes(self._bytes(kept, chance))
+
+    def _bytes(self, inode: int, chance: random.Random) -> bytes:
+        now, synced = self._living[inode].read_bytes(), self.synced.get(inode, b"")
+        if now == synced:
+            return now
+        common = _common(now, synced)
+        cut = chance.randint(common, max(len(now), common))
+        zeros = now[:cut] + bytes(len(now) - cut)
+        noise = now[:cut] + chance.randbytes(len(now) - cut)
+        return chance.choice([synced, now, now[:cut], zeros, noise])
+
+
+def _common(one: bytes, two: bytes) -> int:
+    """How many bytes at the start are the same."""
+    if one.startswith(two) or two.startswith(one):
+        return min(len(one), len(two))
+    return next(at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b)
+
+
+class FullFileSystem(FileSystem):
+    """Takes `room` more bytes, then fails like a full disk until `room` is raised or None."""
+
+    def __init__(self) -> None:
+        self.room: int | None = None
+        self.error = errno.ENOSPC
+        self.refused = 0
+
+    def write(self, fd: int, data: memoryview, offset: int) -> int:
+        if self.room is None:
+            return super().write(fd, data, offset)
+        written = super().write(fd, data[: self.room], offset) if self.room else 0
+        self.room -= written
+        if not written:
+            self.refused += 1
+            raise OSError(self.error, os.strerror(self.error))
+        return written
+
+
+class FailingSync(FileSystem):
+    """Syncs fail with `error` once it is set."""
+
+    def __init__(self) -> None:
+        self.error: int | None = None
+
+    def sync(self, fd: int) -> None:
+        if self.error is not None:
+            raise OSError(self.error, os.strerror(self.error))
+        super().sync(fd)
