@@ -23,7 +23,7 @@ from batchyard.errors import EngineError, Misconfigured, Rejected, Spent, Unavai
 COMPLETIONS = "/v1/chat/completions"
 MODELS = "/v1/models"
 
-_TOO_LONG = re.compile(r"maximum context length|max_model_len|context (window|size|length)", re.I)
+_TOO_LONG = re.compile(r"maximum context length|max_model_len|max(_completion)?_tokens", re.I)
 _PRIORITY = {"low": "10", "high": "0"}
 """vLLM's `X-Vllm-Priority`: lower goes first; engines that do not know it ignore it."""
 
@@ -86,7 +86,10 @@ class ChatEngine:
 
     async def create_message(self, ask: Ask) -> Reply:
         """Ask once and return the whole answer as a Message."""
-        request = await self._translated(ask)
+        return await self.answered(ask, await self.translated(ask))
+
+    async def answered(self, ask: Ask, request: ChatRequest) -> Reply:
+        """The answer to a request already translated."""
         answer = await self._asked(ask, request)
         if answer.status // 100 != 2:
             raise _failure(answer)
@@ -99,7 +102,7 @@ class ChatEngine:
         """
         if operation == "count_tokens":
             return await self._counted(ask)
-        request = await self._translated(ask)
+        request = await self.translated(ask)
         if request.wanted.stream:
             return await self._streamed(ask, request)
         answer = await self._asked(ask, request)
@@ -131,8 +134,11 @@ class ChatEngine:
 
     # -- asking ------------------------------------------------------------------------------------
 
-    async def _translated(self, ask: Ask, *, counting: bool = False) -> ChatRequest:
-        """The request in the engine's dialect. Reading PDF files takes long: a thread does it."""
+    async def translated(self, ask: Ask, *, counting: bool = False) -> ChatRequest:
+        """The request in the engine's dialect. Raises `Rejected` where that has no words for it.
+
+        Reading PDF files takes long: a thread does it.
+        """
         flavor = await self._flavor_of(ask.model)
         if _PDF in ask.params and not flavor.pdf:
             return await asyncio.to_thread(
@@ -152,12 +158,13 @@ class ChatEngine:
         return next(iter(self._known.values()), translate.FLAVORS["generic"])
 
     async def _asked(self, ask: Ask, request: ChatRequest) -> Answer:
-        answer = await self._post(COMPLETIONS, ask, request.body())
+        answer = await self.post(COMPLETIONS, ask, request.body())
         if _wants_less(answer, request):
-            return await self._post(COMPLETIONS, ask, request.unlimited().body())
+            return await self.post(COMPLETIONS, ask, request.unlimited().body())
         return answer
 
-    async def _post(self, path: str, ask: Ask, body: bytes) -> Answer:
+    async def post(self, path: str, ask: Ask, body: bytes) -> Answer:
+        """Send `body` for `ask` to a path of the engine; the answer whatever its status."""
         return await self._http.post(path, self._headers_for(ask), body)
 
     def _reply(self, answer: Answer, request: ChatRequest) -> Reply:
@@ -189,7 +196,7 @@ class ChatEngine:
 
     async def _counted(self, ask: Ask) -> Forwarded:
         """Tokens of the prompt as the engine itself counts them."""
-        request = await self._translated(ask, counting=True)
+        request = await self.translated(ask, counting=True)
         counting = _COUNTING.get((await self._flavor_of(ask.model)).counting)
         if counting is None:
             raise Rejected(
@@ -198,7 +205,7 @@ class ChatEngine:
                 type="not_found_error",
             )
         fields = {name: value for name, value in request.fields.items() if name in counting.keeps}
-        answer = await self._post(counting.path, ask, msgspec.json.encode(fields))
+        answer = await self.post(counting.path, ask, msgspec.json.encode(fields))
         if answer.status // 100 != 2:
             return envelope_of(answer, _failure(answer))
         try:

@@ -9,7 +9,6 @@ import json
 from typing import Any
 
 import pytest
-from fpdf import FPDF
 from pypdf import PdfWriter
 
 from batchyard.engines.translate import FLAVORS, chat_request, pdf
@@ -26,13 +25,30 @@ def content(source: Any, flavor: str = "generic", **labels: Any) -> Any:
 
 
 def pdf_of(*pages: str) -> bytes:
-    document = FPDF()
-    document.set_font("Helvetica", size=12)
-    for page in pages:
-        document.add_page()
-        if page:
-            document.multi_cell(0, 8, page)
-    return bytes(document.output())
+    """A PDF by hand, one line of text to a page."""
+    kids = " ".join(f"{number * 2 + 4} 0 R" for number in range(len(pages)))
+    font = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+    objects = ["<</Type/Catalog/Pages 2 0 R>>", f"<</Type/Pages/Kids[{kids}]/Count {len(pages)}>>"]
+    objects.append(font)
+    for number, text in enumerate(pages):
+        drawn = f"BT /F1 12 Tf 10 10 Td ({text}) Tj ET"
+        fonts = "/Resources<</Font<</F1 3 0 R>>>>"
+        contents = f"/MediaBox[0 0 200 50]/Contents {number * 2 + 5} 0 R"
+        objects.append(f"<</Type/Page/Parent 2 0 R{contents}{fonts}>>")
+        objects.append(f"<</Length {len(drawn)}>>stream\n{drawn}\nendstream")
+    out, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        offsets.append(len(out))
+        out += f"{number} 0 obj{body}endobj\n".encode()
+    table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
+    count = len(objects) + 1
+    return (
+        out
+        + (
+            f"xref\n0 {count}\n0000000000 65535 f \n{table}"
+            f"trailer<</Root 1 0 R/Size {count}>>\nstartxref\n{len(out)}\n%%EOF\n"
+        ).encode()
+    )
 
 
 def base64_pdf(raw: bytes) -> dict[str, str]:
