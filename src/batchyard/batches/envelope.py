@@ -37,6 +37,7 @@ def check(read: Read, requests_max: int) -> int:
         count += len(window.items)
         if count > requests_max:
             continue  # only the number is of interest now
+        window.refuse_odd_params()
         for item in window.items:
             number = hash(item.custom_id)
             hashes[number % _BUCKETS].append(number)
@@ -53,7 +54,7 @@ def check(read: Read, requests_max: int) -> int:
 def entries(read: Read) -> Iterator[Entry]:
     """The entries of a body that passed `check`, in order of arrival."""
     for window in _envelope(read):
-        for item, (offset, length) in zip(window.items, window.places, strict=True):
+        for item, (offset, length) in zip(window.items, window.places(), strict=True):
             yield Entry(item.custom_id, offset, length)
 
 

@@ -104,7 +104,8 @@ class Cursor:
 
     def string(self) -> str:
         """Step over a string and return it; one longer than a piece of text is refused."""
-        self.peek()
+        if not self.peek():
+            refuse_malformed("the text ends too early", self.at)
         found = _STRING.match(self._read(self.at, _PIECE))
         if not found:
             refuse_malformed("expected a quoted name", self.at)

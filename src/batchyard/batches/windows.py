@@ -11,7 +11,7 @@ cut is the caller's own fault.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
@@ -67,10 +67,29 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Some consecutive entries; `places` are the (offset, length) of their params in the body."""
+    """Some consecutive entries; the first of them is number `first` of the list."""
 
     items: list[Item]
-    places: list[tuple[int, int]]
+    first: int
+    _text: bytearray
+    _at: int
+
+    def refuse_odd_params(self) -> None:
+        """Raises `InvalidRequest` for the first params that are no object."""
+        for number, item in enumerate(self.items, self.first):
+            if memoryview(item.params)[0] != _BRACE:
+                _refuse_field(number, ".params", "Input should be an object")
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """(offset, length) in the body of the params of every entry.
+
+        The parser returns views without telling where they point; the address of a view less that
+        of its buffer does, hence the detour through cffi.
+        """
+        start = int(_cast(_address, _buffer(self._text)))
+        for item in self.items:
+            view = _buffer(item.params)
+            yield self._at - 1 + int(_cast(_address, view)) - start, len(view)
 
 
 def windows(read: Read, start: int) -> Generator[Window, None, int]:
@@ -89,7 +108,7 @@ def windows(read: Read, start: int) -> Generator[Window, None, int]:
             size = len(text)
             continue
         items, end, closed = parsed
-        yield Window(items, _places(items, text, reading))
+        yield Window(items, reading.seen, text, reading.at)
         if closed:
             return reading.at + end - 1
         reading.at += end
@@ -176,22 +195,6 @@ def _attempt(
     except RecursionError:
         refuse_nesting()
     return None
-
-
-def _places(items: list[Item], text: bytearray, reading: _Reading) -> list[tuple[int, int]]:
-    """Where the params of `items` lie in the body: a view's address less that of its buffer.
-
-    The parser returns views without telling where they point, hence the detour through cffi.
-    """
-    start = int(_cast(_address, _buffer(text)))
-    places = []
-    for number, item in enumerate(items):
-        raw = _buffer(item.params)
-        index = int(_cast(_address, raw)) - start
-        if text[index] != _BRACE:
-            _refuse_field(reading.seen + number, ".params", "Input should be an object")
-        places.append((reading.at + index - 1, len(raw)))
-    return places
 
 
 def _refuse_entry(words: str, seen: int) -> NoReturn:
