@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from ipaddress import ip_network
 from socket import socket
 from typing import Any
 
@@ -16,6 +17,7 @@ from batchyard.api.routes import create_app
 from batchyard.clock import SystemClock
 from batchyard.events import Notifier
 from batchyard.server import compose
+from batchyard.server.engines import engine_seen_from_api
 from batchyard.server.errand import Errand
 from batchyard.server.listen import is_loopback
 from batchyard.store.store import open_store
@@ -30,21 +32,23 @@ async def run_api(errand: Errand, say_ready: Callable[..., None]) -> int:
     """Serve until SIGTERM; returns when the answers under way are out, or after five seconds."""
     assert errand.listen_fd is not None
     async with AsyncExitStack() as stack:
-        app = create_app(await _context(errand, stack))
-        server = _Server(_configured(app), say_ready)
+        context = _context(errand, stack)
+        keys = context.store.keys
+        server = _Server(_configured(create_app(context)), lambda: say_ready(keys=keys.any()))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.finish)
         await server.serve([socket(fileno=errand.listen_fd)])
     return 0
 
 
-async def _context(errand: Errand, stack: AsyncExitStack) -> ApiContext:
+def _context(errand: Errand, stack: AsyncExitStack) -> ApiContext:
     settings, clock = errand.settings, SystemClock()
     store = open_store(settings.data_dir, clock)
     stack.push_async_callback(store.close)
     store.on_fatal(compose.die)
     notifier = Notifier(compose.news_socket(settings.data_dir))
     stack.callback(notifier.close)
-    engines = {spec.name: compose.engine_seen_from_api(spec, settings) for spec in errand.engines}
+    offered = compose.engines_socket(settings.data_dir)
+    engines = {spec.name: engine_seen_from_api(spec, settings, offered) for spec in errand.engines}
     for engine in engines.values():
         stack.push_async_callback(engine.close)
     return ApiContext(
@@ -61,15 +65,17 @@ async def _context(errand: Errand, stack: AsyncExitStack) -> ApiContext:
             strict_version=settings.compat.strict_version,
         ),
         data_dir=settings.data_dir,
+        cors_origins=settings.cors_origins,
+        trusted_proxies=tuple(ip_network(network) for network in settings.trusted_proxies),
     )
 
 
 class _Server(uvicorn.Server):
     """uvicorn on a socket it was handed, which says when it serves."""
 
-    def __init__(self, config: uvicorn.Config, say_ready: Callable[..., None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_serving: Callable[[], None]) -> None:
         super().__init__(config)
-        self._say_ready = say_ready
+        self._on_serving = on_serving
 
     def finish(self) -> None:
         """Take no more connections; end when the answers under way are out."""
@@ -81,7 +87,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
-        self._say_ready()
+        self._on_serving()
 
 
 def _configured(app: Any) -> uvicorn.Config:

@@ -30,16 +30,27 @@ class Found:
 
 
 def banner(
-    settings: Settings, *, origin: str, engines: Sequence[Found], routing: Routing, keys: bool
+    settings: Settings,
+    *,
+    origin: str | None,
+    engines: Sequence[Found],
+    routing: Routing,
+    keys: bool,
 ) -> list[str]:
-    """The lines. `origin` is where this machine reaches the server; `keys` whether any exist."""
+    """The lines. `origin` is where this machine reaches the server, None for dispatch alone;
+    `keys` says whether any exist."""
     url = settings.public_url or origin
-    return [
-        f"batchyard {batchyard.__version__} · {url}",
+    lines = [
+        f"batchyard {batchyard.__version__} · {url if origin else 'dispatch only'}",
         "",
         *_block("engines", _engine_lines(engines)),
         *_block("models", _model_lines(settings, routing)),
         *_block("storage", [_storage(settings)]),
+    ]
+    if origin is None:
+        return lines
+    return [
+        *lines,
         *_block("auth", [_auth(settings, keys=keys)]),
         "",
         "Use it from the code you have:",

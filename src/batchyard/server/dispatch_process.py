@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -13,11 +14,16 @@ from batchyard.dispatch.fleet import Replica
 from batchyard.dispatch.service import Service
 from batchyard.engine import Engine
 from batchyard.engines.socket import serve_engines
+from batchyard.errors import EngineError
 from batchyard.events import Listener
 from batchyard.fleets.local import LocalFleet
 from batchyard.server import compose
+from batchyard.server.engines import replica
 from batchyard.server.errand import Errand
 from batchyard.store.store import Store, open_store
+
+TELL_SECONDS = 2.0
+"""How long an engine inside may take to say what it serves before the banner goes on without."""
 
 NICENESS = 10
 """The api process goes first: who creates or polls should not feel that batches run."""
@@ -33,13 +39,13 @@ async def run_dispatch(errand: Errand, say_ready: Callable[..., None]) -> int:
         store = open_store(settings.data_dir, SystemClock())
         stack.push_async_callback(store.close)
         store.on_fatal(compose.die)
-        replicas = [compose.replica(spec, settings) for spec in errand.engines]
+        replicas = [replica(spec, settings) for spec in errand.engines]
         changed = asyncio.Event()
         service = _service(errand, store, replicas, changed)
         await _hear_news(errand, changed, stack)
         inside = {
-            replica.name: replica.engine
-            for replica, spec in zip(replicas, errand.engines, strict=True)
+            made.name: made.engine
+            for made, spec in zip(replicas, errand.engines, strict=True)
             if spec.inside
         }
         await stack.enter_async_context(
@@ -95,5 +101,10 @@ async def _hear_news(errand: Errand, changed: asyncio.Event, stack: AsyncExitSta
 
 
 async def _told(inside: Mapping[str, Engine]) -> dict[str, list[str]]:
-    """What the engines inside this process serve, for the banner."""
-    return {name: [model.id for model in await engine.models()] for name, engine in inside.items()}
+    """What the engines inside this process serve, for the banner: as far as they know already."""
+    told = {}
+    for name, engine in inside.items():
+        with contextlib.suppress(EngineError, TimeoutError):
+            models = await asyncio.wait_for(engine.models(), TELL_SECONDS)
+            told[name] = [model.id for model in models]
+    return told

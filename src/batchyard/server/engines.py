@@ -7,8 +7,7 @@ from pathlib import Path
 from batchyard.config import Settings
 from batchyard.dispatch.fleet import Replica
 from batchyard.engine import Engine
-from batchyard.engines.probe import detect
-from batchyard.errors import ConfigurationError, Unavailable
+from batchyard.errors import ConfigurationError
 from batchyard.server.specs import EngineSpec, Kind
 from batchyard.server.undecided import Undecided
 
@@ -21,7 +20,7 @@ def engine(spec: EngineSpec, settings: Settings) -> Engine:
         case "llama":
             return _llama(spec)
         case "detect":
-            return Undecided(lambda: _decided(spec, settings))
+            return Undecided(lambda: _found_out(spec, settings))
         case _:
             return _remote(spec, spec.kind, settings)
 
@@ -51,11 +50,15 @@ def replica(spec: EngineSpec, settings: Settings) -> Replica:
     )
 
 
-async def _decided(spec: EngineSpec, settings: Settings) -> Engine:
-    dialect = await detect(spec.url)
-    if dialect is None:
-        raise Unavailable(f"nothing answers at {spec.url}")
-    return _remote(spec, dialect, settings)
+async def decided(spec: EngineSpec) -> Kind:
+    """The dialect that is spoken at the URL of a spec. Raises `EngineError` as `Engine` does."""
+    from batchyard.engines.probe import detect
+
+    return await detect(spec.url)
+
+
+async def _found_out(spec: EngineSpec, settings: Settings) -> Engine:
+    return _remote(spec, await decided(spec), settings)
 
 
 def _remote(spec: EngineSpec, kind: Kind, settings: Settings) -> Engine:
