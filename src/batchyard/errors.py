@@ -27,6 +27,8 @@ class BatchyardError(Exception):
     """Base of the tree. `code` is the stable anchor documented at `/docs/errors#<code>`."""
 
     code: ClassVar[str] = "internal"
+    docs = ""
+    """Where to read on, set by whoever knows a place."""
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
         super().__init__(message)

@@ -14,6 +14,14 @@ from batchyard.cli import talk
 OK, INTERNAL, USAGE, FAILED_REQUESTS, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 """The exit codes: part of the contract, listed in the reference of the command line."""
 
+
+class Stopped(Exception):
+    """A verb that was interrupted; its message says what goes on and how to return to it.
+
+    Without a message everything has been said.
+    """
+
+
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (click.UsageError, USAGE),
     (errors.ConfigurationError, USAGE),
@@ -26,13 +34,10 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.PermissionDenied, REFUSED),
     (errors.Refused, USAGE),
     (errors.DataDirectoryBusy, USAGE),
+    (Stopped, INTERRUPTED),
     (KeyboardInterrupt, INTERRUPTED),
     (click.Abort, INTERRUPTED),
 )
-
-
-class Stopped(Exception):
-    """A verb that was interrupted and has already said what goes on and how to return to it."""
 
 
 def exit_code(error: BaseException) -> int:
@@ -42,8 +47,6 @@ def exit_code(error: BaseException) -> int:
 
 def tell(error: BaseException, arguments: list[str]) -> int:
     """Print `error` as the arguments ask (`--json`, `--debug`) and return the exit code."""
-    if isinstance(error, Stopped):
-        return INTERRUPTED
     if isinstance(error, BrokenPipeError):
         # The reader has seen enough (`| head`); what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,6 +57,8 @@ def tell(error: BaseException, arguments: list[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exception(error)
     fields = _described(error, arguments)
+    if not fields["message"]:
+        return exit_code(error)
     if "--json" in arguments:
         talk.event("error", **{name: text for name, text in fields.items() if text})
     else:
@@ -76,6 +81,8 @@ def _described(error: BaseException, arguments: list[str]) -> dict[str, str]:
         return _usage(error)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return {"code": "interrupted", "message": "interrupted"}
+    if isinstance(error, Stopped):
+        return {"code": "interrupted", "message": str(error)}
     if isinstance(error, click.ClickException):
         return {"code": "usage", "message": error.format_message()}
     if isinstance(error, errors.BatchyardError):
@@ -84,7 +91,7 @@ def _described(error: BaseException, arguments: list[str]) -> dict[str, str]:
             "code": code,
             "message": error.message,
             "fix": error.fix or "",
-            "docs": getattr(error, "docs", "") or help_of(arguments),
+            "docs": error.docs or help_of(arguments),
         }
     if isinstance(error, OSError) and error.filename:
         message = f"{os.fsdecode(error.filename)}: {error.strerror}"

@@ -25,7 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "keys": ("keys", "Create, list and revoke API keys."),
     "version": ("version", "Print the version."),
 }
-"""Each verb: the module in this folder that has it, and its line in the overview."""
+"""Each verb: the module of `cli.verbs` that has it, and its line in the overview."""
 
 
 class Verb(click.Command):
@@ -73,7 +73,7 @@ class Program(Nouns):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"batchyard.cli.{VERBS[cmd_name][0]}")
+        module = importlib.import_module(f"batchyard.cli.verbs.{VERBS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
