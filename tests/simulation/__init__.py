@@ -1,0 +1,1 @@
+"""Whole lives of batches on a held clock, with seeded trouble."""

@@ -1,0 +1,146 @@
+"""Real coordinator, workers, store and sweeper under seeded trouble; then the ledger is audited.
+
+A seed decides everything: faults of each answer, outages, restarts, cancels, clock jumps. Once the
+trouble stops every batch has to end (liveness); every request has to have one right line (safety).
+`SEEDS=1000 pytest tests/simulation` runs more, `SEED=17` runs one again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from batchyard.batches.batch import Batch
+from batchyard.clock import ManualClock
+from batchyard.errors import EngineError, Misconfigured, Overloaded, Rejected, Spent, Unavailable
+from tests.dispatch.harness import House, ScriptedEngine, asks
+
+SEEDS = (
+    [int(os.environ["SEED"])]
+    if "SEED" in os.environ
+    else list(range(int(os.environ.get("SEEDS", "40"))))
+)
+
+
+class Trouble:
+    """What goes wrong, by the chances of one seed. `answers` counts good answers given."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.rate = chance.choice([0.0, 0.05, 0.3])
+        self.over = False
+
+    def __call__(self, text: str, tries: int) -> EngineError | None:
+        if text.endswith("7"):
+            return Rejected("no sevens", type="invalid_request_error", status=400)
+        if self.over or self.chance.random() >= self.rate:
+            return None
+        return self.chance.choice(
+            [
+                Unavailable("hiccup", status=500),
+                Unavailable("proxy", status=502),
+                Overloaded("slow down", status=429, retry_after=self.chance.random() * 3),
+                Overloaded("overloaded", status=529),
+                Spent("connection reset"),
+                Spent("timed out", timed_out=True),
+            ]
+        )
+
+
+async def live_through(
+    house: House, trouble: Trouble, engines: list[ScriptedEngine]
+) -> list[Batch]:
+    """Create batches while things go wrong; returns them when the trouble is over."""
+    chance = trouble.chance
+    batches: list[Batch] = []
+    for number in range(chance.randint(1, 3)):
+        batches.append(await house.create(asks(chance.randint(1, 120), f"b{number}")))
+        for _ in range(chance.randint(0, 4)):
+            await house.run(chance.random() * 5)
+            await one_event(house, trouble, engines, batches)
+    trouble.over = True
+    for engine in engines:
+        engine.down = None
+    return batches
+
+
+async def one_event(
+    house: House, trouble: Trouble, engines: list[ScriptedEngine], batches: list[Batch]
+) -> None:
+    """One of the things that happen to servers."""
+    chance = trouble.chance
+    engine = chance.choice(engines)
+    match chance.randrange(8):
+        case 0:
+            engine.down = Unavailable("connection refused")
+        case 1:
+            engine.down = Misconfigured("invalid key", status=401)
+        case 2 | 3:
+            engine.down = None
+        case 4:
+            await house.cancel(chance.choice(batches))
+        case 5:
+            await house.stop(chance.choice([0.0, 1.0, 30.0]))
+            await house.start()
+        case 6:
+            house.clock.jump(chance.uniform(-7200, 7200))
+        case _:
+            engine.latency = chance.choice([0.01, 0.3, 2.0])
+
+
+async def audit(house: House, batch: Batch, asked: Counter[str]) -> None:
+    """One line per request, the right one; counts that agree with the lines."""
+    ended = await house.ended(batch, within=2 * 3600)
+    lines = await house.lines(batch)
+    prefix = next(iter(lines)).split("-")[0]
+    requests = asks(batch.requests, prefix)
+    assert set(lines) == set(requests)
+    found = Counter(line["type"] for line in lines.values())
+    tally = ended.tally
+    assert found == Counter(
+        {
+            name: count
+            for name in ("succeeded", "errored", "canceled", "expired")
+            if (count := getattr(tally, name))
+        }
+    )
+    for custom_id, line in lines.items():
+        text = requests[custom_id]["messages"][0]["content"]
+        if line["type"] == "succeeded":
+            assert line["message"]["content"][0]["text"] == f"echo: {text}"
+            assert asked[text] >= 1
+        elif line["type"] == "errored":
+            assert text.endswith("7") or "tries" in line["error"]["error"]["message"]
+        else:
+            assert line["type"] == "canceled"
+            assert ended.cancel_initiated_at is not None
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_whatever_happens_every_request_ends_in_one_right_line(
+    seed: int, tmp_path: Path
+) -> None:
+    chance = random.Random(seed)
+    clock = ManualClock()
+    trouble = Trouble(chance)
+    engines = [ScriptedEngine(clock, latency=0.3) for _ in range(chance.randint(1, 2))]
+    for engine in engines:
+        engine.fault = trouble
+    house = House(tmp_path / "data", clock, **{f"e{n}": e for n, e in enumerate(engines)})
+    await house.start()
+    try:
+        batches = await live_through(house, trouble, engines)
+        asked: Counter[str] = Counter()
+        for batch in batches:
+            await house.ended(batch, within=2 * 3600)
+        for engine in engines:
+            asked += engine.asked
+        for batch in batches:
+            await audit(house, batch, asked)
+    finally:
+        if house.service is not None:
+            await house.stop()
