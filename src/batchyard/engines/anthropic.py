@@ -163,7 +163,12 @@ def _count(value: object) -> int | None:
 
 
 def _created(entry: dict[str, Any]) -> Microseconds:
-    """`created_at` as RFC 3339 (Messages) or `created` as seconds (Chat Completions)."""
+    """`created_at` as RFC 3339 (Messages) or `created` as seconds (Chat Completions).
+
+    llama.cpp says it was created just now, every time it is asked; that is worse than nothing.
+    """
+    if entry.get("owned_by") == "llamacpp":
+        return 0
     stamp = entry.get("created_at")
     if isinstance(stamp, str):
         try:
