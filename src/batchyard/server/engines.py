@@ -54,7 +54,7 @@ async def decided(spec: EngineSpec) -> Kind:
     """The dialect that is spoken at the URL of a spec. Raises `EngineError` as `Engine` does."""
     from batchyard.engines.probe import detect
 
-    return await detect(spec.url)
+    return (await detect(spec.url, api_key=spec.key)).dialect
 
 
 async def _found_out(spec: EngineSpec, settings: Settings) -> Engine:
