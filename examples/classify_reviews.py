@@ -6,6 +6,7 @@ Nothing here knows of Batchyard: the SDK reads ANTHROPIC_BASE_URL and ANTHROPIC_
 from __future__ import annotations
 
 import csv
+import json
 import os
 import sys
 import time
@@ -13,13 +14,23 @@ from collections import Counter
 from pathlib import Path
 
 import anthropic
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
 
 MODEL = os.environ.get("MODEL", "claude-haiku-4-5")
-SYSTEM = """You label product reviews.
-Answer with one word and nothing else: positive, negative or mixed.
-A review that praises one thing and complains of another is mixed. Irony counts as it is meant."""
 LABELS = ("positive", "negative", "mixed")
+SYSTEM = """You label product reviews, in whatever language they are written.
+A review that praises one thing and complains of another is mixed. Irony counts as it is meant.
+Give a reason of at most six words, in English."""
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "sentiment": {"type": "string", "enum": list(LABELS)},
+        "reason": {"type": "string"},
+    },
+    "required": ["sentiment", "reason"],
+    "additionalProperties": False,
+}
 
 
 def main() -> None:
@@ -30,35 +41,38 @@ def main() -> None:
     started = time.monotonic()
     batch = client.messages.batches.create(
         requests=[
-            {
-                "custom_id": review_id,
-                "params": {
-                    "model": MODEL,
-                    "max_tokens": 16,
-                    "system": SYSTEM,
-                    "messages": [{"role": "user", "content": review["review_text"]}],
-                },
-            }
+            {"custom_id": review_id, "params": params(review["review_text"])}
             for review_id, review in reviews.items()
         ]
     )
     print(f"{batch.id}  {len(reviews)} reviews")
-    batch = wait(client, batch)
+    wait(client, batch)
     results = {result.custom_id: result for result in client.messages.batches.results(batch.id)}
     report(reviews, results, time.monotonic() - started)
 
 
-def wait(client: anthropic.Anthropic, batch: MessageBatch) -> MessageBatch:
+def params(review: str) -> MessageCreateParamsNonStreaming:
+    """One request: the shared system prompt, the review, the form of the answer."""
+    return {
+        "model": MODEL,
+        "max_tokens": 100,
+        "system": SYSTEM,
+        "messages": [{"role": "user", "content": review}],
+        "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}},
+    }
+
+
+def wait(client: anthropic.Anthropic, batch: MessageBatch) -> None:
     """Poll until the batch has ended, with one line of progress."""
-    live = sys.stdout.isatty()
     while True:
         counts = batch.request_counts
         done = counts.succeeded + counts.errored + counts.canceled + counts.expired
-        line = f"{batch.processing_status:12} {done:4} of {done + counts.processing}"
-        if live or batch.processing_status == "ended":
-            print(f"\r{line}", end="" if batch.processing_status != "ended" else "\n", flush=True)
+        total = done + counts.processing
+        line = f"{'█' * (20 * done // total):░<20} {done} of {total} {batch.processing_status}"
+        print(f"\r{line}  " if sys.stdout.isatty() else line, end="", flush=True)
+        print(end="" if sys.stdout.isatty() and batch.processing_status != "ended" else "\n")
         if batch.processing_status == "ended":
-            return batch
+            return
         time.sleep(0.5)
         batch = client.messages.batches.retrieve(batch.id)
 
@@ -69,32 +83,46 @@ def report(
     seconds: float,
 ) -> None:
     """A few rows, the labels by stars, the outcomes and the tokens."""
-    labels: Counter[tuple[str, str]] = Counter()
-    outcomes: Counter[str] = Counter()
-    tokens_in = tokens_out = 0
-    print("\n  id      stars  label     answer              review")
-    for number, (review_id, review) in enumerate(reviews.items()):
-        result = results[review_id].result
-        outcomes[result.type] += 1
-        answer = ""
-        if result.type == "succeeded":
-            usage = result.message.usage
-            tokens_in += usage.input_tokens + (usage.cache_read_input_tokens or 0)
-            tokens_out += usage.output_tokens
-            answer = " ".join(b.text for b in result.message.content if b.type == "text")
-        label = next((word for word in LABELS if word in answer.lower()), "unclear")
-        labels[review["stars"], label] += 1
-        if number % (len(reviews) // 8) == 0:
-            print(
-                f"  {review_id}  {review['stars']:5}  {label:8}  {answer[:18]!r:20}"
-                f"{review['review_text'][:44]!r}"
-            )
-    print("\n  stars  " + "".join(f"{label:>10}" for label in (*LABELS, "unclear")))
+    outcomes = Counter(results[review_id].result.type for review_id in reviews)
+    answers = {review_id: sentiment(results[review_id]) for review_id in reviews}
+    print(f"\n  {'id':8}{'stars':7}{'sentiment':11}{'reason':34}review")
+    for review_id in list(reviews)[:: len(reviews) // 8]:
+        label, reason = answers[review_id]
+        row = reviews[review_id]
+        print(f"  {review_id:8}{row['stars']:7}{label:11}{reason[:32]:34}{row['review_text'][:44]}")
+    columns = (*LABELS, "unclear")
+    table = Counter((reviews[review_id]["stars"], answers[review_id][0]) for review_id in reviews)
+    print(f"\n  {'stars':7}" + "".join(f"{label:>10}" for label in columns))
     for stars in "12345":
-        row = "".join(f"{labels[stars, label]:>10}" for label in (*LABELS, "unclear"))
-        print(f"  {stars:5}  {row}")
+        print(f"  {stars:7}" + "".join(f"{table[stars, label]:>10}" for label in columns))
     shown = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
-    print(f"\n{shown} in {seconds:.1f} s · {tokens_in} tokens in · {tokens_out} tokens out")
+    print(f"\n{shown} in {seconds:.1f} s · {tokens(results)}")
+
+
+def sentiment(result: MessageBatchIndividualResponse) -> tuple[str, str]:
+    """The label and the reason of an answer; `unclear` where it is not what was asked for."""
+    if result.result.type != "succeeded":
+        return "unclear", result.result.type
+    text = "".join(block.text for block in result.result.message.content if block.type == "text")
+    try:
+        answer = json.loads(text)
+        label, reason = str(answer["sentiment"]), str(answer["reason"])
+    except (ValueError, KeyError, TypeError):
+        return "unclear", text
+    return (label if label in LABELS else "unclear"), reason
+
+
+def tokens(results: dict[str, MessageBatchIndividualResponse]) -> str:
+    """Tokens over all answers, with the share that came from the engine's prefix cache."""
+    fresh = cached = out = 0
+    for result in results.values():
+        if result.result.type == "succeeded":
+            usage = result.result.message.usage
+            fresh += usage.input_tokens + (usage.cache_creation_input_tokens or 0)
+            cached += usage.cache_read_input_tokens or 0
+            out += usage.output_tokens
+    share = f" ({cached / (fresh + cached):.0%} from cache)" if cached else ""
+    return f"{fresh + cached} tokens in{share} · {out} tokens out"
 
 
 if __name__ == "__main__":
