@@ -112,10 +112,11 @@ class Room:
         return batch
 
     def answer(self, taken: Taken, count: int | None = None, text: str = "hello") -> list[str]:
-        """Hand in results for the first `count` requests to do, going through the outcomes."""
-        done = []
-        for number, entry in enumerate(taken.todo[:count]):
-            outcome = OUTCOMES[number % 4]
+        """Hand in results for the next `count` requests to do, going through the outcomes."""
+        done: list[str] = []
+        left = [n for n, entry in enumerate(taken.todo) if entry.custom_id in taken.tail.waiting]
+        for number in left[:count]:
+            entry, outcome = taken.todo[number], OUTCOMES[number % 4]
             if self.store.append(taken, entry, outcome, line(entry.custom_id, outcome, text)):
                 done.append(entry.custom_id)
         return done

@@ -87,10 +87,10 @@ def plan(connection: sa.Connection, batch_id: str, planned: Sequence[Shard]) -> 
         {"batch_id": batch_id, "number": s.number, "model": s.model, "requests": s.requests}
         for s in planned
     ]
-    connection.execute(sa.insert(table), rows)
     held = sum(shard.requests for shard in planned)
     if held != (requests := _requests(connection, batch_id)):
         raise ValueError(f"the plan of {batch_id} holds {held} of its {requests} requests")
+    connection.execute(sa.insert(table), rows)
     return True
 
 

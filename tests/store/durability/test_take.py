@@ -1,0 +1,299 @@
+"""Shards change hands: the new owner skips what is done, the old one changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from batchyard.batches.result import Tally
+from batchyard.errors import Damaged, Fenced, NotFound, StorageError
+from batchyard.store.catalog import shards
+from tests.store.room import Room, line, numbered
+
+
+async def test_a_shard_comes_with_its_requests_in_execution_order(room: Room) -> None:
+    batch = await room.create(10)
+    body = await room.store.body(batch.id)
+    sent = {entry.custom_id: body.params(entry) for entry in body.entries()}
+    body.close()
+    await room.plan(batch, per_shard=4)
+    for number, names in enumerate((numbered(10)[:4], numbered(10)[4:8], numbered(10)[8:])):
+        taken = await room.store.take(batch.id, number)
+        assert [entry.custom_id for entry in taken.todo] == names
+        assert [taken.params(entry) for entry in taken.todo] == [sent[name] for name in names]
+        assert (taken.shard.fence, taken.shard.requests) == (1, len(names))
+        taken.close()
+
+
+async def test_a_plan_is_made_once(room: Room) -> None:
+    batch = await room.create(6)
+    assert not batch.planned
+    first = await room.plan(batch, per_shard=2)
+    assert (await room.look(batch)).planned
+    body = room.path / "batches" / batch.id / "body"
+    assert not body.exists()
+    with pytest.raises(Damaged):
+        await room.store.body(batch.id)
+    body.write_bytes(b'{"requests":[]}')  # as after a crash before its removal
+    assert await room.plan(batch) == first == await room.store.shards(batch.id)
+
+
+async def test_a_plan_that_forgets_a_request_is_refused(room: Room) -> None:
+    batch = await room.create(3)
+    body = await room.store.body(batch.id)
+    with pytest.raises(ValueError, match="holds 0 of its 3 requests"):
+        await room.store.plan(batch.id, body, [])
+    body.close()
+    assert not (await room.look(batch)).planned
+
+
+async def test_unknown_shards_cannot_be_taken(room: Room) -> None:
+    batch = await room.planned()
+    with pytest.raises(NotFound):
+        await room.store.take(batch.id, 1)
+
+
+async def test_the_next_owner_gets_what_is_left_and_a_higher_fence(room: Room) -> None:
+    batch = await room.planned(8)
+    first = await room.store.take(batch.id, 0)
+    done = room.answer(first, 5)
+    second = await room.store.take(batch.id, 0)  # lines on their way are not lost
+    assert second.shard.fence == 2
+    assert second.shard.tally.settled == 5
+    assert [entry.custom_id for entry in second.todo] == numbered(8)[5:]
+    assert done == numbered(8)[:5]
+    first.close()
+    second.close()
+
+
+async def test_an_owner_who_did_nothing_leaves_no_trace_in_the_row(room: Room) -> None:
+    batch = await room.planned(4)
+    for _ in range(5):
+        (await room.store.take(batch.id, 0)).close()
+    [shard] = await room.store.shards(batch.id)
+    assert (shard.fence, shard.segments) == (5, ((5, 0),))
+
+
+async def test_a_restarted_process_goes_on_where_the_counts_stood(room: Room) -> None:
+    batch = await room.planned(8)
+    taken = await room.store.take(batch.id, 0)
+    room.answer(taken, 5, text="before")
+    await room.store.flush()
+    seen = (await room.look(batch)).tally
+    again = await room.restarted()
+    assert (await again.look(batch)).tally == seen == Tally(2, 1, 1, 1)
+    ended = await again.finish(batch, text="after")
+    assert ended.processing_status == "ended"
+    found = await again.lines(batch)
+    assert sorted(found) == numbered(8)
+    assert sum(b"before" in each for each in found.values()) == 3  # two succeeded, one errored
+    taken.close()
+    await again.store.close()
+
+
+async def test_lines_that_were_durable_but_not_counted_are_counted_and_may_end_the_batch(
+    room: Room,
+) -> None:
+    """As after a crash between the sync and the catalog's transaction."""
+    batch = await room.planned(3)
+    (await room.store.take(batch.id, 0)).close()
+    segment = room.path / "batches" / batch.id / "results" / "0.1.jsonl"
+    segment.write_bytes(b"".join(line(name) for name in numbered(3)) + b'{"custom_id":"torn')
+    taken = await room.store.take(batch.id, 0)
+    assert (taken.todo, taken.shard.tally) == ([], Tally(succeeded=3))
+    assert room.news[-1].ended == (batch.id,)
+    assert room.news[-1].settled == {(batch.id, 0): Tally(succeeded=3)}
+    taken.close()
+    assert (await room.look(batch)).processing_status == "ended"
+    assert sorted(await room.lines(batch)) == numbered(3)
+    assert segment.read_bytes().endswith(b"}}\n")  # the torn tail is cut
+
+
+# -- late writers ---------------------------------------------------------------------------------
+
+
+async def test_a_late_worker_changes_nothing(room: Room) -> None:
+    """Two processes, in overlap: the old owner goes on appending while the new one works."""
+    batch = await room.planned(12)
+    late, owner = room, Room(room.path, clock=room.clock)
+    old = await late.store.take(batch.id, 0)
+    late.answer(old, 4, text="counted")
+    await late.store.flush()
+    new = await owner.store.take(batch.id, 0)
+    assert len(new.todo) == 8
+    for at in range(8):
+        late.store.append(old, old.todo[4 + at], "succeeded", line(f"r-{4 + at}", text="late"))
+        owner.store.append(new, new.todo[at], "succeeded", line(f"r-{4 + at}", text="owner"))
+        await asyncio.gather(late.store.flush(), owner.store.flush())
+        assert (await owner.look(batch)).tally.settled == 5 + at
+    assert late.news[-1].lost == ((batch.id, 0, 1),)
+    assert late.news[-1].settled == {}
+    found = await owner.lines(batch)
+    assert sorted(found) == sorted(numbered(12))
+    assert sum(b"late" in each for each in found.values()) == 0
+    assert sum(b"owner" in each for each in found.values()) == 8
+    old.close()
+    new.close()
+    await owner.store.close()
+
+
+async def test_a_lost_shard_takes_no_more_lines_once_its_owner_was_told(room: Room) -> None:
+    batch = await room.planned(4)
+    owner = Room(room.path, clock=room.clock)
+    old = await room.store.take(batch.id, 0)
+    new = await owner.store.take(batch.id, 0)
+    assert room.store.append(old, old.todo[0], "succeeded", line("r-0"))
+    await room.store.flush()
+    assert not room.store.append(old, old.todo[1], "succeeded", line("r-1"))
+    await room.store.flush()
+    old.close()
+    new.close()
+    await owner.store.close()
+
+
+async def test_a_late_commit_between_the_new_fence_and_its_reading_loses_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old owner's lines reach its segment while the new owner reads it: what the row says in
+    the end is what the new owner found, and the old owner's count is refused."""
+    batch = await room.planned(6)
+    owner = Room(room.path, clock=room.clock)
+    old = await room.store.take(batch.id, 0)
+    room.answer(old, 2)
+    await room.store.flush()
+    segments = owner.store._segments
+    read, waited = segments.read, []
+
+    def read_slowly(batch_id: str, name: str) -> object:
+        if name.startswith("results/"):
+            waited.append(asyncio.run_coroutine_threadsafe(late_lines(), loop).result())
+        return read(batch_id, name)
+
+    async def late_lines() -> Tally:
+        for entry in old.todo[2:4]:
+            room.store.append(old, entry, "succeeded", line(entry.custom_id))
+        await room.store.flush()
+        return (await room.look(batch)).tally
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(segments, "read", read_slowly)
+    new = await owner.store.take(batch.id, 0)
+    assert [tally.settled for tally in waited] == [2]  # refused: the fence had passed
+    assert new.shard.tally.settled == 4  # but the lines were there to be found
+    assert [entry.custom_id for entry in new.todo] == ["r-4", "r-5"]
+    owner.answer(new)
+    await owner.store.flush()
+    assert sorted(await owner.lines(batch)) == numbered(6)
+    old.close()
+    new.close()
+    await owner.store.close()
+
+
+async def test_of_two_who_take_at_once_one_owns_and_the_other_knows(room: Room) -> None:
+    batch = await room.planned(6)
+    other = Room(room.path, clock=room.clock)
+    (await room.store.take(batch.id, 0)).close()
+    for _ in range(5):
+        both = await asyncio.gather(
+            room.store.take(batch.id, 0), other.store.take(batch.id, 0), return_exceptions=True
+        )
+        taken = [each for each in both if not isinstance(each, BaseException)]
+        failed = [each for each in both if isinstance(each, BaseException)]
+        assert all(isinstance(each, Fenced) for each in failed)
+        [shard] = await room.store.shards(batch.id)
+        assert shard.fence == max(each.shard.fence for each in taken)
+        for each in taken:
+            each.close()
+    assert len(await room.lines(await room.finish(batch))) == 6
+    await other.store.close()
+
+
+async def test_marks_under_an_old_fence_are_refused(room: Room) -> None:
+    batch = await room.planned(3)
+    (await room.store.take(batch.id, 0)).close()
+    (await room.store.take(batch.id, 0)).close()
+    mark = shards.Mark(batch.id, 0, 1, Tally(succeeded=3), ((1, 100),))
+    with room.store._catalog.write() as connection:
+        assert shards.mark(connection, [mark], 0).lost == {(batch.id, 0, 1)}
+    assert (await room.look(batch)).tally == Tally()
+
+
+async def test_the_catalog_refuses_more_results_than_requests(room: Room) -> None:
+    batch = await room.planned(3)
+    (await room.store.take(batch.id, 0)).close()
+    mark = shards.Mark(batch.id, 0, 1, Tally(succeeded=4), ((1, 100),))
+    with pytest.raises(StorageError), room.store._catalog.write() as connection:
+        shards.mark(connection, [mark], 0)
+
+
+async def test_a_cancelled_take_leaves_the_shard_to_the_next(room: Room) -> None:
+    batch = await room.planned(4)
+    for turns in range(6):
+        task = asyncio.ensure_future(room.store.take(batch.id, 0))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        done = (await asyncio.gather(task, return_exceptions=True))[0]
+        if not isinstance(done, BaseException):
+            done.close()
+    assert len(await room.lines(await room.finish(batch))) == 4
+
+
+# -- damage ---------------------------------------------------------------------------------------
+
+
+async def half_done(room: Room) -> tuple[object, bytes]:
+    batch = await room.planned(8)
+    taken = await room.store.take(batch.id, 0)
+    room.answer(taken, 6)
+    await room.store.flush()
+    taken.close()
+    segment = room.path / "batches" / batch.id / "results" / "0.1.jsonl"
+    return batch, segment.read_bytes()
+
+
+async def test_counted_bytes_that_are_lost_are_reported_and_asked_again(
+    room: Room, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch, data = await half_done(room)
+    third = data.index(b'{"custom_id":"r-3"')
+    segment = next((room.path / "batches").rglob("0.1.jsonl"))
+    segment.write_bytes(data[: third + 20])
+    taken = await room.store.take(batch.id, 0)  # type: ignore[attr-defined]
+    assert [entry.custom_id for entry in taken.todo] == [f"r-{n}" for n in range(3, 8)]
+    assert "result_segment_damaged" in capsys.readouterr().out
+    room.answer(taken)
+    taken.close()
+    await room.store.flush()
+    assert sorted(await room.lines(batch)) == numbered(8)  # type: ignore[arg-type]
+
+
+async def test_good_lines_behind_a_damage_are_saved(room: Room) -> None:
+    batch, data = await half_done(room)
+    at = data.index(b'{"custom_id":"r-2"')
+    segment = next((room.path / "batches").rglob("0.1.jsonl"))
+    segment.write_bytes(data[: at + 5] + b"\x00\x00\x00" + data[at + 8 :])
+    for _ in range(2):  # also when nothing happens between two takes
+        taken = await room.store.take(batch.id, 0)  # type: ignore[attr-defined]
+        assert [entry.custom_id for entry in taken.todo] == ["r-2", "r-6", "r-7"]
+        assert taken.shard.tally.settled == 5
+        taken.close()
+    assert (await room.look(batch)).tally.settled == 5  # type: ignore[arg-type]
+    await room.finish(batch)  # type: ignore[arg-type]
+    found = await room.lines(batch)  # type: ignore[arg-type]
+    assert sorted(found) == numbered(8)
+    assert all(found[f"r-{n}"] in data for n in (0, 1, 3, 4, 5))
+
+
+async def test_a_shard_whose_requests_are_damaged_is_reported_not_guessed(room: Room) -> None:
+    batch = await room.planned(8, per_shard=4)
+    requests = room.path / "batches" / batch.id / "requests" / "1.jsonl"
+    requests.write_bytes(requests.read_bytes()[:-100])
+    with pytest.raises(Damaged):
+        await room.store.take(batch.id, 1)
+    requests.unlink()
+    with pytest.raises(Damaged):
+        await room.store.take(batch.id, 1)
+    assert len((await room.store.take(batch.id, 0)).todo) == 4
+    assert room.fatal == []
