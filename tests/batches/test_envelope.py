@@ -106,6 +106,7 @@ def test_a_faulty_entry_is_refused_by_its_path(request_: object, message: str) -
         (b"[]", 'The request body should be an object: {"requests": [...]}'),
         (b'"text"', 'The request body should be an object: {"requests": [...]}'),
         (b"5", 'The request body should be an object: {"requests": [...]}'),
+        (b"[" + b"1," * 50_000, 'The request body should be an object: {"requests": [...]}'),
     ],
 )
 def test_a_body_of_another_shape_is_refused(body: bytes, message: str) -> None:
@@ -221,9 +222,9 @@ def test_the_first_repetition_in_reading_order_is_the_one_named() -> None:
 
 
 @pytest.fixture(params=[16, 100, 5_000])
-def small_windows(request: pytest.FixtureRequest) -> Iterator[int]:
-    with patch.object(windows, "WINDOW", request.param):
-        yield request.param
+def small_windows(request: pytest.FixtureRequest) -> Iterator[None]:
+    with patch.object(windows, "WINDOW", request.param), patch.object(windows, "_TAIL", 64):
+        yield
 
 
 @pytest.mark.usefixtures("small_windows")
@@ -243,6 +244,12 @@ def test_text_that_looks_like_the_start_of_an_entry_misleads_nobody() -> None:
     inner = [asked(f"n{number}", deeper=[asked("x"), asked("y")]) for number in range(40)]
     body = of(asked("a", inner=inner), asked("b", text=',{"custom_id":'), asked("c", inner=inner))
     assert [entry.custom_id for entry in listed(body)] == ["a", "b", "c"]
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_what_follows_the_list_is_not_taken_for_entries() -> None:
+    more = b',"x":[1' + b',{"params":2}' * 900 + b"]}"
+    assert refusal(BODY[:-1] + more) == "x: Extra inputs are not permitted"
 
 
 def test_a_fault_at_the_start_is_told_without_reading_on() -> None:
