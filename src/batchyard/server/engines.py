@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from batchyard.config import Settings
 from batchyard.dispatch.fleet import Replica
 from batchyard.engine import Engine
-from batchyard.errors import ConfigurationError
+from batchyard.engines.probe import Detected, Dialect, Look, detect, probe_loopback
 from batchyard.server.specs import EngineSpec, Kind
 from batchyard.server.undecided import Undecided
+
+_DIALECTS: dict[Kind, Dialect] = {"messages": "messages", "chat": "chat", "anthropic": "messages"}
 
 
 def engine(spec: EngineSpec, settings: Settings) -> Engine:
     """The engine of a spec. Opens no connection. Raises `ConfigurationError`."""
     match spec.kind:
         case "simulator":
-            return _simulator(spec)
+            from batchyard.engines.simulator import Simulator
+
+            return Simulator.from_options(spec.options)
         case "llama":
-            return _llama(spec)
+            from batchyard.engines.llama import LlamaEngine, options_of
+
+            return LlamaEngine(Path(spec.target), options_of(spec.options))
         case "detect":
-            return Undecided(lambda: _found_out(spec, settings))
+            return Undecided(lambda: _decided(spec, settings))
         case _:
             return _remote(spec, spec.kind, settings)
 
@@ -46,19 +53,22 @@ def replica(spec: EngineSpec, settings: Settings) -> Replica:
         kind="unknown" if spec.kind == "detect" else spec.kind,
         url=spec.url,
         concurrency=concurrency,
-        slots=getattr(made, "slots", None),
+        slots=getattr(made, "slots", spec.slots),
     )
 
 
-async def decided(spec: EngineSpec) -> Kind:
-    """The dialect that is spoken at the URL of a spec. Raises `EngineError` as `Engine` does."""
-    from batchyard.engines.probe import detect
-
-    return (await detect(spec.url, api_key=spec.key)).dialect
+async def detected(spec: EngineSpec) -> Detected:
+    """What answers at the URL of a spec. Raises `Unavailable` or `Misconfigured`."""
+    return await detect(spec.url, api_key=spec.key, dialect=_DIALECTS.get(spec.kind))
 
 
-async def _found_out(spec: EngineSpec, settings: Settings) -> Engine:
-    return _remote(spec, await decided(spec), settings)
+async def nearby() -> Sequence[Look]:
+    """What answers at the usual ports of this machine."""
+    return await probe_loopback()
+
+
+async def _decided(spec: EngineSpec, settings: Settings) -> Engine:
+    return _remote(spec, (await detected(spec)).dialect, settings)
 
 
 def _remote(spec: EngineSpec, kind: Kind, settings: Settings) -> Engine:
@@ -75,20 +85,3 @@ def _remote(spec: EngineSpec, kind: Kind, settings: Settings) -> Engine:
     return MessagesEngine(
         spec.url, api_key=spec.key, http=http, hosted=kind == "anthropic", name=spec.name
     )
-
-
-def _simulator(spec: EngineSpec) -> Engine:
-    from batchyard.engines.simulator import Simulator
-
-    return Simulator.from_options(spec.options)
-
-
-def _llama(spec: EngineSpec) -> Engine:
-    try:
-        from batchyard.engines.llama import LlamaEngine
-    except ImportError:
-        raise ConfigurationError(
-            f"engine {spec.name}: llama.cpp is not installed",
-            fix="pip install 'batchyard[llama]'",
-        ) from None
-    return LlamaEngine.from_options(spec.target, spec.options)

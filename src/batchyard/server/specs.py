@@ -37,6 +37,7 @@ class EngineSpec:
     target: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     concurrency: int | None = None
+    slots: int | None = None  # how many requests the engine runs at once, as far as it told
     timeout_seconds: float | None = None
     key: str | None = field(default=None, repr=False)
 

@@ -80,11 +80,11 @@ def _first_lines(
         aliases=settings.models.aliases,
         auto_alias=settings.auto_alias and listen.is_loopback(settings.host),
     )
-    for spec, seen in zip(found.specs, found.engines, strict=False):
+    for spec, seen in zip(found.specs, found.found, strict=False):
         if seen.models is not None:
             routing.learn(spec.name, [Model(model) for model in seen.models])
     return banner(
-        settings, origin=origin, engines=found.engines, routing=routing, keys=bool(news.get("keys"))
+        settings, origin=origin, engines=found.found, routing=routing, keys=bool(news.get("keys"))
     )
 
 
