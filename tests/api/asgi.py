@@ -44,9 +44,13 @@ async def exchange(
     headers: Iterable[tuple[str, str]] = (("host", "batches.test"),),
     chunks: Iterable[bytes] = (b"",),
     hang_up: asyncio.Event | None = None,
+    whole: bool = True,
     **scope: Any,
 ) -> Exchange:
-    """Run one request. The client stays until `hang_up` is set; without one, for ever."""
+    """Run one request. The client stays until `hang_up` is set; without one, for ever.
+
+    `whole` False means that more of the body was announced than `chunks` hold.
+    """
     done = Exchange()
     parts = list(chunks)
     gone = hang_up or asyncio.Event()
@@ -54,7 +58,7 @@ async def exchange(
     async def receive() -> Message:
         if parts:
             body = parts.pop(0)
-            return {"type": "http.request", "body": body, "more_body": bool(parts)}
+            return {"type": "http.request", "body": body, "more_body": bool(parts) or not whole}
         await gone.wait()
         return {"type": "http.disconnect"}
 
@@ -62,7 +66,7 @@ async def exchange(
         done.sent.append(message)
 
     route, _, query = path.partition("?")
-    whole = {
+    described = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
@@ -78,7 +82,7 @@ async def exchange(
         **scope,
     }
     try:
-        await app(whole, receive, send)
+        await app(described, receive, send)
     except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
         done.raised = error
     return done

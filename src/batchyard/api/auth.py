@@ -8,7 +8,10 @@ from batchyard.errors import AuthenticationFailed, PermissionDenied
 from batchyard.store.keys import DEFAULT_WORKSPACE, Keys
 
 REMEMBER_SECONDS = 0.5
-"""How long "there are no keys" is believed without looking again."""
+"""How long a good key, or that there is none at all, is believed without looking again: a poll
+costs half as much, and a revoked key is still out within a second."""
+
+_REMEMBERED_MAX = 1_024
 
 
 class Gate:
@@ -33,6 +36,7 @@ class Gate:
         self._web_origins = web_origins
         self._organization = (b"anthropic-organization-id", organization_id.encode())
         self._open_until = 0.0
+        self._callers: dict[str, tuple[float, Caller]] = {}
 
     def admit(self, call: Call) -> Caller:
         """The caller; raises `AuthenticationFailed`, or `PermissionDenied` for another workspace.
@@ -44,7 +48,7 @@ class Gate:
             caller = Caller(DEFAULT_WORKSPACE)
         else:
             caller = self._by_key(call)
-            wanted = call.headers.get("anthropic-workspace-id")
+            wanted = call.field(b"anthropic-workspace-id")
             if wanted is not None and wanted != caller.workspace_id:
                 raise PermissionDenied(
                     f'anthropic-workspace-id: "{wanted[:64]}" is not the workspace of this key.',
@@ -72,10 +76,10 @@ class Gate:
 
         Browsers put `Origin` on every cross-site POST; programs do not send it.
         """
-        origin = call.headers.get("origin")
+        origin = call.field(b"origin")
         if origin is None or call.method in ("GET", "HEAD") or origin in self._web_origins:
             return
-        if origin.partition("://")[2] != call.headers.get("host"):
+        if origin.partition("://")[2] != call.field(b"host"):
             raise PermissionDenied(
                 f'Origin: calls from web pages of "{origin[:100]}" are not allowed.',
                 fix="List the origin in cors_origins, or require API keys.",
@@ -91,16 +95,34 @@ class Gate:
                 fix="Send it as `x-api-key: KEY` or `Authorization: Bearer KEY`.",
             )
         for secret in presented:
-            key = self._keys.find(secret) if self._keys else None
-            if key is not None:
-                return Caller(key.workspace_id, key.id)
+            caller = self._caller(secret)
+            if caller is not None:
+                return caller
         raise AuthenticationFailed("API key is invalid.")
+
+    def _caller(self, secret: str) -> Caller | None:
+        """Whom a key stands for; None if it is not valid."""
+        now = self._clock.monotonic()
+        known = self._callers.get(secret)
+        if known is not None and now < known[0]:
+            return known[1]
+        key = self._keys.find(secret) if self._keys else None
+        if key is None:
+            return None
+        if len(self._callers) >= _REMEMBERED_MAX:
+            self._callers.clear()
+        caller = Caller(key.workspace_id, key.id)
+        self._callers[secret] = (now + REMEMBER_SECONDS, caller)
+        return caller
 
 
 def _presented(call: Call) -> list[str]:
     """Every credential of the call; an unknown scheme counts as a key that is wrong."""
-    secrets = [value.strip() for value in call.headers.getlist("x-api-key")]
-    for value in call.headers.getlist("authorization"):
-        scheme, _, rest = value.strip().partition(" ")
-        secrets.append(rest.strip() if scheme.lower() == "bearer" else "")
+    secrets = []
+    for name, value in call.scope["headers"]:
+        if name == b"x-api-key":
+            secrets.append(value.decode("latin-1").strip())
+        elif name == b"authorization":
+            scheme, _, rest = value.decode("latin-1").strip().partition(" ")
+            secrets.append(rest.strip() if scheme.lower() == "bearer" else "")
     return secrets

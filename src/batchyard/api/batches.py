@@ -63,7 +63,7 @@ class Batches:
             call.caller.workspace_id, limit=limit, after_id=after_id, before_id=before_id
         )
         shown = [self._object(call, batch) for batch in found.data]
-        return render.json(render.page(shown, has_more=found.has_more))
+        return render.Json(render.page(shown, has_more=found.has_more))
 
     async def cancel(self, call: Call) -> Response:
         """Durable when answered; never waits for what is running. Any body is ignored."""
@@ -76,7 +76,7 @@ class Batches:
         batch_id = _batch_id(call)
         await self._store.delete(call.caller.workspace_id, batch_id)
         self._context.notify(batch_id)
-        return render.json(wire.DeletedMessageBatch(batch_id))
+        return render.Json(wire.DeletedMessageBatch(batch_id))
 
     async def results(self, call: Call) -> Response:
         """The result lines as they were written, with their exact length; whatever `Accept` says.
@@ -99,8 +99,8 @@ class Batches:
         )
 
     def _shown(self, call: Call, batch: Batch, *, hint: bool = False) -> Response:
-        headers = {"retry-after": str(POLL_SECONDS)} if hint else None
-        return render.json(self._object(call, batch), headers)
+        hints = ((b"retry-after", b"%d" % POLL_SECONDS),) if hint else ()
+        return render.Json(self._object(call, batch), *hints)
 
 
 def page_query(call: Call) -> tuple[int, str | None, str | None]:

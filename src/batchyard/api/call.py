@@ -17,6 +17,8 @@ DEFAULT_VERSION = KNOWN_VERSIONS[0]
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?\Z")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+\Z")
 
+_FORWARDED = (b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix")
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -31,6 +33,19 @@ class Call(Request):
 
     caller: Caller
 
+    def field(self, name: bytes) -> str | None:
+        """The value of the header `name` (lower case), the last one if it is repeated.
+
+        One dictionary for all look-ups: polls are frequent, and each look-up in `headers` reads
+        the whole list.
+        """
+        try:
+            value = self._fields.get(name)
+        except AttributeError:
+            self._fields: dict[bytes, bytes] = dict(self.scope["headers"])
+            value = self._fields.get(name)
+        return None if value is None else value.decode("latin-1")
+
     @property
     def request_id(self) -> str:
         """The `req_` id that the answer carries, in its header and in any error."""
@@ -39,7 +54,7 @@ class Call(Request):
 
     def api_version(self) -> str:
         """The version asked for, the older one when none is; raises `InvalidRequest` if unknown."""
-        version = self.headers.get("anthropic-version")
+        version = self.field(b"anthropic-version")
         if version is None or version in KNOWN_VERSIONS:
             return version or DEFAULT_VERSION
         raise InvalidRequest(
@@ -65,20 +80,14 @@ class Call(Request):
         """
         if public_url:
             return public_url.rstrip("/")
-        headers = self.headers
-        scheme, host = self.scope["scheme"], headers.get("host", "")
+        scheme, host = self.scope["scheme"], self.field(b"host") or ""
         prefix = self.scope.get("root_path", "")
-        forwarded = {
-            name: value.partition(",")[0].strip()  # what the outermost proxy saw
-            for name, value in headers.items()
-            if name.startswith("x-forwarded-")
-        }
-        if forwarded and self._peer_in(trusted):
-            proto = forwarded.get("x-forwarded-proto", "").lower()
+        proto, outer, path = (self.field(name) for name in _FORWARDED)
+        if (proto or outer or path) and self._peer_in(trusted):
+            proto, outer = _first(proto).lower(), _first(outer)
+            path = _first(path).rstrip("/")
             scheme = proto if proto in ("http", "https") else scheme
-            outer = forwarded.get("x-forwarded-host", "")
             host = outer if _HOST.match(outer) else host
-            path = forwarded.get("x-forwarded-prefix", "").rstrip("/")
             prefix = path if _PREFIX.match(path) else prefix
         if not _HOST.match(host):
             host = self._own_address()
@@ -99,3 +108,8 @@ class Call(Request):
         host, port = self.scope.get("server") or ("localhost", None)
         host = f"[{host}]" if ":" in host else host
         return f"{host}:{port}" if port else host
+
+
+def _first(values: str | None) -> str:
+    """The first of a comma list: what the outermost proxy saw."""
+    return (values or "").partition(",")[0].strip()

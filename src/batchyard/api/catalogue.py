@@ -29,7 +29,7 @@ class Catalogue:
         start, end = _window(models, limit, after_id, before_id)
         has_more = start > 0 if before_id else end < len(models)
         shown = [_info(model) for model in models[start:end]]
-        return render.json(render.page(shown, has_more=has_more))
+        return render.Json(render.page(shown, has_more=has_more))
 
     async def retrieve(self, call: Call) -> Response:
         """One model, under its own name also when asked for by an alias."""
@@ -38,7 +38,7 @@ class Catalogue:
         route = self._context.live.routing.resolve(name)
         if route is None:
             raise NotFound(f"model: {name[:100]}", should_retry=False)
-        return render.json(_info(route.model))
+        return render.Json(_info(route.model))
 
     async def _models(self) -> list[Model]:
         await self._refresh()
