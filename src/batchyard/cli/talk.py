@@ -39,6 +39,7 @@ class Marks:
     def __init__(self, *, plain: bool) -> None:
         self.good, self.warning, self.bad = ("ok", "!!", "XX") if plain else ("✓", "!", "✗")
         self.none = "-" if plain else "·"
+        self.range = "-" if plain else "\N{EN DASH}"
         self.full, self.empty = ("#", ".") if plain else ("█", "░")
 
 
