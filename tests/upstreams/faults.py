@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tests.upstreams import dialects
 
 if TYPE_CHECKING:
-    from tests.upstreams.scripted import Connection, Exchange
+    from tests.upstreams.connection import Connection, Exchange
 
 Act = Callable[["Connection", "Exchange"], None]
 

@@ -59,6 +59,11 @@ class HttpClient:
         """Where it talks to, without credentials and without a trailing `/v1`."""
         return self._route.shown
 
+    @property
+    def kept(self) -> int:
+        """Idle connections that wait to be used again."""
+        return len(self._idle) + len(self._resting)
+
     async def post(
         self, path: str, headers: Headers, body: bytes, *, total_seconds: float | None = None
     ) -> Answer:

@@ -66,7 +66,7 @@ class Streamed:
         self._connection = connection
         self._on_over = on_over
         self._chunks: deque[bytes] = deque()
-        self._buffered = 0
+        self.buffered = 0
         self._over = False
         self._error: Broken | None = None
         self._news: asyncio.Future[None] | None = None
@@ -84,9 +84,9 @@ class Streamed:
                 raise
         if self._chunks:
             chunk = self._chunks.popleft()
-            self._buffered -= len(chunk)
+            self.buffered -= len(chunk)
             if not self._over:
-                self._connection.hold_back(self._buffered)
+                self._connection.hold_back(self.buffered)
             return chunk
         if self._error is not None:
             raise Spent(f"{self._place}: {self._error.reason}") from self._error
@@ -106,8 +106,8 @@ class Streamed:
 
     def data(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
-        self._buffered += len(chunk)
-        self._connection.hold_back(self._buffered)
+        self.buffered += len(chunk)
+        self._connection.hold_back(self.buffered)
         self._tell()
 
     def done(self) -> None:
