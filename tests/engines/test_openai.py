@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from anthropic.types import Message
 
-from batchyard.engine import Ask, Forwarded
-from batchyard.engines.http import HttpClient
 from batchyard.engines.openai import ChatEngine
 from batchyard.engines.translate import FLAVORS
 from batchyard.errors import (
@@ -22,54 +18,25 @@ from batchyard.errors import (
     Spent,
     Unavailable,
 )
+from tests.engines.chat import CHAT, ask, body_of, listed
 from tests.upstreams import faults
 from tests.upstreams.scripted import Scripted
 
-CHAT = ("/v1/chat/completions",)
 
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Scripted]:
-    async with Scripted(paths=CHAT) as scripted:
-        yield scripted
-
-
-@pytest.fixture
-async def engine(upstream: Scripted) -> AsyncIterator[ChatEngine]:
-    engine = ChatEngine(upstream.url)
-    yield engine
-    await engine.close()
-
-
-def ask(text: str = "hello", **params: Any) -> Ask:
-    options = {name: params.pop(name) for name in ("trace", "priority") if name in params}
-    messages = [{"role": "user", "content": text}]
-    whole = {"model": "echo-1", "max_tokens": 9, "messages": messages, **params}
-    return Ask(json.dumps(whole).encode(), "echo-1", **options)
-
-
-async def body_of(forwarded: Forwarded) -> bytes:
-    return b"".join([chunk async for chunk in forwarded.body])
-
-
-def listed(**entry: Any) -> dict[str, tuple[int, object]]:
-    return {"/v1/models": (200, {"data": [{"id": "echo-1", **entry}]})}
-
-
-async def test_an_answer_comes_back_as_a_message(engine: ChatEngine) -> None:
-    reply = await engine.create_message(ask("Grüße, 世界\u2028!"))
+async def test_an_answer_comes_back_as_a_message(chat_engine: ChatEngine) -> None:
+    reply = await chat_engine.create_message(ask("Grüße, 世界\u2028!"))
     message = Message.model_validate_json(reply.message, strict=True)
     assert message.content[0].to_dict() == {"type": "text", "text": "Grüße, 世界\u2028!"}
     assert (message.model, message.stop_reason) == ("echo-1", "end_turn")
     assert reply.usage.input_tokens > 0
 
 
-async def test_the_request_carries_key_trace_and_priority(upstream: Scripted) -> None:
-    upstream.key = "sk-1"
-    engine = ChatEngine(f"{upstream.url}/v1/", api_key="sk-1")
+async def test_the_request_carries_key_trace_and_priority(chat_upstream: Scripted) -> None:
+    chat_upstream.key = "sk-1"
+    engine = ChatEngine(f"{chat_upstream.url}/v1/", api_key="sk-1")
     await engine.create_message(ask(trace="batch:row-7"))
     await engine.create_message(ask(priority="high"))
-    low, high = (exchange.headers for exchange in upstream.exchanges)
+    low, high = (exchange.headers for exchange in chat_upstream.exchanges)
     assert low["authorization"] == "Bearer sk-1"
     assert low["x-request-id"] == "batch:row-7"
     assert int(low["x-vllm-priority"]) > int(high["x-vllm-priority"])
@@ -94,11 +61,11 @@ async def test_the_engine_is_known_by_its_model_list(owner: str | None, field: s
         await engine.close()
 
 
-async def test_a_flavor_that_is_given_is_not_asked_for(upstream: Scripted) -> None:
-    engine = ChatEngine(upstream.url, flavor=FLAVORS["openai"])
+async def test_a_flavor_that_is_given_is_not_asked_for(chat_upstream: Scripted) -> None:
+    engine = ChatEngine(chat_upstream.url, flavor=FLAVORS["openai"])
     await engine.create_message(ask())
-    assert "max_completion_tokens" in json.loads(upstream.exchanges[0].body)
-    assert not upstream.others
+    assert "max_completion_tokens" in json.loads(chat_upstream.exchanges[0].body)
+    assert not chat_upstream.others
     await engine.close()
 
 
@@ -181,26 +148,26 @@ async def test_a_model_that_does_not_see_is_not_sent_images() -> None:
     ids=lambda value: getattr(value, "name", None),
 )
 async def test_every_failure_says_what_to_do_next(
-    upstream: Scripted, engine: ChatEngine, fault: faults.Fault, error: type[EngineError]
+    chat_upstream: Scripted, chat_engine: ChatEngine, fault: faults.Fault, error: type[EngineError]
 ) -> None:
-    upstream.script.append(fault)
+    chat_upstream.script.append(fault)
     with pytest.raises(error):
-        await engine.create_message(ask())
-    assert len(upstream.exchanges) == 1
-    assert (await engine.create_message(ask("again"))).message
+        await chat_engine.create_message(ask())
+    assert len(chat_upstream.exchanges) == 1
+    assert (await chat_engine.create_message(ask("again"))).message
 
 
 async def test_what_cannot_be_translated_is_never_sent(
-    upstream: Scripted, engine: ChatEngine
+    chat_upstream: Scripted, chat_engine: ChatEngine
 ) -> None:
     with pytest.raises(Rejected, match="logit_bias: Extra inputs are not permitted"):
-        await engine.create_message(ask(logit_bias={}))
-    assert not upstream.exchanges
+        await chat_engine.create_message(ask(logit_bias={}))
+    assert not chat_upstream.exchanges
 
 
-async def test_a_lost_engine_is_unavailable_without_a_status(upstream: Scripted) -> None:
-    engine = ChatEngine(upstream.url, flavor=FLAVORS["generic"])
-    await upstream.down()
+async def test_a_lost_engine_is_unavailable_without_a_status(chat_upstream: Scripted) -> None:
+    engine = ChatEngine(chat_upstream.url, flavor=FLAVORS["generic"])
+    await chat_upstream.down()
     for asking in (engine.create_message(ask()), engine.forward("messages", ask())):
         with pytest.raises(Unavailable) as caught:
             await asking
@@ -230,97 +197,12 @@ async def test_an_output_limit_beyond_the_context_is_left_to_the_engine() -> Non
         await engine.close()
 
 
-async def test_cancelling_a_call_hangs_up(upstream: Scripted, engine: ChatEngine) -> None:
-    upstream.hold()
-    call = asyncio.create_task(engine.create_message(ask()))
-    await upstream.seen(1)
+async def test_cancelling_a_call_hangs_up(chat_upstream: Scripted, chat_engine: ChatEngine) -> None:
+    chat_upstream.hold()
+    call = asyncio.create_task(chat_engine.create_message(ask()))
+    await chat_upstream.seen(1)
     call.cancel()
-    await upstream.until(lambda seen: seen.exchanges[0].gone)
+    await chat_upstream.until(lambda seen: seen.exchanges[0].gone)
     assert (await asyncio.gather(call, return_exceptions=True))[
         0
     ].__class__ is asyncio.CancelledError
-
-
-# -- live calls ------------------------------------------------------------------------------------
-
-
-async def test_a_live_call_gets_the_message(engine: ChatEngine) -> None:
-    forwarded = await engine.forward("messages", ask("hi", priority="high"))
-    assert (forwarded.status, forwarded.content_type) == (200, "application/json")
-    assert Message.model_validate_json(await body_of(forwarded)).content
-
-
-async def test_a_streamed_call_gets_events(engine: ChatEngine) -> None:
-    forwarded = await engine.forward("messages", ask("words that take a while", stream=True))
-    assert forwarded.content_type == "text/event-stream"
-    body = (await body_of(forwarded)).decode()
-    lines = [line for line in body.splitlines() if line.startswith("data: ")]
-    events = [json.loads(line.removeprefix("data: ")) for line in lines]
-    assert events[0]["type"] == "message_start"
-    assert events[-1]["type"] == "message_stop"
-    deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
-    assert "".join(delta["text"] for delta in deltas) == "words that take a while"
-    assert events[-2]["usage"]["output_tokens"] > 0
-
-
-async def test_a_refusal_of_the_engine_comes_in_the_envelope(
-    upstream: Scripted, engine: ChatEngine
-) -> None:
-    for stream in (False, True):
-        upstream.script.append(faults.status(429, retry_after="3"))
-        forwarded = await engine.forward("messages", ask(stream=stream))
-        assert forwarded.status == 429
-        assert forwarded.headers["retry-after"] == "3"
-        envelope = json.loads(await body_of(forwarded))
-        assert envelope["type"] == "error"
-        assert envelope["error"]["type"] == "rate_limit_error"
-
-
-@pytest.mark.parametrize("fault", [faults.truncated(), faults.stall()], ids=["cut", "stalled"])
-async def test_a_stream_that_breaks_off_says_so_as_its_last_event(
-    upstream: Scripted, fault: faults.Fault
-) -> None:
-    engine = ChatEngine(
-        upstream.url, http=HttpClient(upstream.url, idle_seconds=0.05), flavor=FLAVORS["generic"]
-    )
-    upstream.script.append(fault)
-    forwarded = await engine.forward("messages", ask("x" * 200, stream=True))
-    last = (await body_of(forwarded)).decode().rstrip().split("\n\n")[-1]
-    assert last.startswith("event: error\n")
-    await engine.close()
-
-
-async def test_a_stream_nobody_reads_any_more_hangs_up(upstream: Scripted) -> None:
-    engine = ChatEngine(upstream.url, flavor=FLAVORS["generic"])
-    upstream.script.append(faults.stall())
-    forwarded = await engine.forward("messages", ask("x" * 200, stream=True))
-    await forwarded.body.aclose()  # type: ignore[attr-defined]
-    await upstream.until(lambda seen: seen.exchanges[0].gone)
-    assert await body_of(forwarded) == b""
-    await engine.close()
-
-
-@pytest.mark.parametrize(
-    ("owner", "path", "answer"),
-    [
-        ("vllm", "/tokenize", {"count": 41, "max_model_len": 4096, "tokens": [1, 2]}),
-        ("llamacpp", "/v1/chat/completions/input_tokens", {"input_tokens": 41}),
-    ],
-)
-async def test_tokens_are_counted_where_the_engine_counts(
-    owner: str, path: str, answer: dict[str, Any]
-) -> None:
-    pages = listed(owned_by=owner) | {path: (200, answer)}
-    async with Scripted(paths=CHAT, pages=pages) as upstream:
-        engine = ChatEngine(upstream.url)
-        counted = await engine.forward("count_tokens", ask("hello", max_tokens=None))
-        assert json.loads(await body_of(counted)) == {"input_tokens": 41}
-        sent = json.loads(upstream.others[-1].body)
-        assert sent == {"model": "echo-1", "messages": [{"role": "user", "content": "hello"}]}
-        await engine.close()
-
-
-async def test_an_engine_that_cannot_count_says_so(engine: ChatEngine) -> None:
-    with pytest.raises(Rejected, match="no way to count the tokens") as caught:
-        await engine.forward("count_tokens", ask())
-    assert caught.value.type == "not_found_error"

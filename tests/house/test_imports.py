@@ -16,18 +16,19 @@ ROOMS = {
     "alembic": ["store"],
     "cffi": ["batches"],
     "click": ["cli"],
-    "httptools": ["server"],
+    "httptools": ["engines/connection.py", "server"],
     "httpx2": ["client"],
     "platformdirs": ["config.py"],
     "pydantic": ["config.py"],
     "pydantic_settings": ["config.py"],
+    "pypdf": ["engines/translate/pdf.py"],
     "rich": ["cli", "server"],
     "sqlalchemy": ["store"],
     "starlette": ["api"],
     "structlog": ["telemetry.py"],
     "uvicorn": ["server"],
     "uvloop": ["server"],
-    "xllamacpp": ["engines/llama.py"],
+    "xllamacpp": ["engines/llama/"],
 }
 """Where each dependency may be named. One that can be replaced is named in one place."""
 
