@@ -7,7 +7,7 @@ import gzip
 import json
 import threading
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,9 @@ from starlette.types import Message
 from batchyard.api import intake, unpack
 from batchyard.batches import envelope
 from batchyard.batches.limits import Limits
-from batchyard.clock import ManualClock
 from batchyard.errors import InvalidRequest, Refused, RequestTooLarge
 from batchyard.store.spool import Spool
-from batchyard.store.store import Store, open_store
+from batchyard.store.store import Store
 
 LIMITS = Limits(requests_max=5, body_bytes_max=200_000)
 
@@ -54,15 +53,23 @@ def pieces(body: bytes, size: int = 700) -> list[bytes]:
     return [body[start : start + size] for start in range(0, len(body), size)]
 
 
+class Spools(Store):
+    """A store that can only do what intake asks of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def spool(self) -> Spool:
+        return Spool(self._folder)
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = open_store(tmp_path / "data", ManualClock())
-    yield store
-    await store.close()
+def store(tmp_path: Path) -> Store:
+    return Spools(tmp_path)
 
 
 def spooled(tmp_path: Path) -> list[Path]:
-    return list((tmp_path / "data" / "spool").iterdir())
+    return list(tmp_path.iterdir())
 
 
 async def refused(request: Request, store: Store, limits: Limits = LIMITS) -> Refused:
