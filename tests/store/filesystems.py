@@ -28,7 +28,7 @@ class MortalFileSystem(FileSystem):
         self.steps = 0
         self.synced: dict[int, bytes] = {}  # inode -> bytes
         self.names: dict[int, dict[str, int]] = {}  # inode of a folder -> name -> inode
-        graveyard.mkdir(exist_ok=True)
+        graveyard.mkdir(parents=True, exist_ok=True)
 
     def step(self) -> None:
         self.steps += 1

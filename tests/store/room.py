@@ -70,7 +70,7 @@ class Room:
         self.path, self.clock = path, clock or ManualClock()
         self.limits = limits or Limits()
         if not path.exists():
-            path.mkdir(mode=0o700)
+            path.mkdir(mode=0o700, parents=True)
             (path / "batchyard.db").write_bytes(_empty_catalog())
             (path / "batchyard.db").chmod(0o600)
         self.store: Store = open_store(path, self.clock, file_system=files)
