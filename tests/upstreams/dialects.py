@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -103,9 +104,9 @@ def message_events(echo: Echo) -> list[bytes]:
         "delta": {"stop_reason": "end_turn", "stop_sequence": None},
         "usage": {"output_tokens": echo.output_tokens},
     }
-    events = [{"type": "message_start", "message": head}, block, *deltas]
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": head}, block, *deltas]
     events += [{"type": "content_block_stop", "index": 0}, end, {"type": "message_stop"}]
-    return [b"event: %b\ndata: %b\n\n" % (str(e["type"]).encode(), _JSON.encode(e)) for e in events]
+    return [b"event: %b\ndata: %b\n\n" % (e["type"].encode(), _JSON.encode(e)) for e in events]
 
 
 def completion_events(echo: Echo) -> list[bytes]:
