@@ -40,9 +40,14 @@ class Server:
     """
 
     def __init__(
-        self, directory: Path, *flags: str, port: int = 0, env: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        *flags: str,
+        port: int = 0,
+        env: Mapping[str, str] | None = None,
+        data_dir: Path | None = None,
     ) -> None:
-        self.data_dir = directory / "data"
+        self.data_dir = data_dir or directory / "data"
         self.log = directory / "serve.log"
         self.flags = flags
         self.port = port or free_port()
