@@ -18,7 +18,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,8 +128,7 @@ def main() -> None:
     server = xllamacpp.Server(_params(options))
     print("listening", server.listening_address, options.alias, flush=True)
     threading.Thread(target=_until_stdin_ends, daemon=True).start()
-    while True:
-        time.sleep(3_600)
+    threading.Event().wait()
 
 
 def _until_stdin_ends() -> None:
