@@ -115,23 +115,22 @@ class Outline:
 
     def read_key(self, number: int, depth: int, size: int) -> bytes:
         """Part of the key: tools, system and messages as sent, a NUL after the first two."""
-        pieces = []
-        for part in range(3):
-            if part and depth:
+        span, begin, found = self._span, self._offset[number], b""
+        for part in range(6 * number, 6 * number + 6, 2):
+            if part % 6 and depth:
                 depth -= 1
-            elif part and size:
-                pieces.append(_SEPARATOR)
+            elif part % 6 and size:
+                found += _SEPARATOR
                 size -= 1
-            start, length = self._span[6 * number + 2 * part : 6 * number + 2 * part + 2]
-            if depth >= length:
-                depth -= length
+            length = span[part + 1] - depth
+            if length <= 0:
+                depth = -length
                 continue
-            wanted = min(size, length - depth)
-            if wanted:
-                pieces.append(self._read(self._offset[number] + start + depth, wanted))
-            size -= wanted
+            if size:
+                found += self._read(begin + span[part] + depth, min(size, length))
+                size = max(0, size - length)
             depth = 0
-        return b"".join(pieces)
+        return found
 
 
 def prefix_order(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batchyard.batches import envelope
 from batchyard.batches.request import Entry
-from batchyard.errors import Damaged, InvalidRequest
+from batchyard.errors import Damaged, InvalidRequest, StorageFailed
 from batchyard.store.segments.files import told
 
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
@@ -43,10 +43,13 @@ class Body:
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` raw bytes at `offset`; fewer only at the end. `ValueError` once closed."""
-        with self._reading, told(f"read {self.path}"):
+        with self._reading:
             if self._fd < 0:
                 raise ValueError("the body was closed")
-            return os.pread(self._fd, size, offset)
+            try:
+                return os.pread(self._fd, size, offset)
+            except OSError as error:
+                raise StorageFailed(f"cannot read {self.path}: {error.strerror}") from error
 
     def close(self) -> None:
         """Let go of the file. May be called twice, or during a read."""
