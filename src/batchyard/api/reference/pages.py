@@ -83,7 +83,7 @@ def _reference_page(spec: dict[str, Any]) -> str:
 def _operation(path: str, verb: str, operation: dict[str, Any]) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(each['name'])}</code></td><td>{each['in']}</td>"
-        f"<td>{escape(each['description'])}</td></tr>"
+        f"<td>{_marked(each['description'])}</td></tr>"
         for each in operation.get("parameters", [])
     )
     answers = "".join(
@@ -92,7 +92,7 @@ def _operation(path: str, verb: str, operation: dict[str, Any]) -> str:
     )
     return (
         f'<section id="{operation["operationId"]}"><h2><span class="verb">{verb.upper()}</span> '
-        f"<code>{escape(path)}</code></h2><p>{escape(operation['description'])}</p>"
+        f"<code>{escape(path)}</code></h2><p>{_marked(operation['description'])}</p>"
         + (f"<table>{rows}</table>" if rows else "")
         + f"<h3>Answers</h3><table>{answers}</table></section>"
     )
@@ -100,7 +100,7 @@ def _operation(path: str, verb: str, operation: dict[str, Any]) -> str:
 
 def _linked(answer: dict[str, Any]) -> str:
     """What an answer is, with a link to the object it holds."""
-    text = escape(answer["description"])
+    text = _marked(answer["description"])
     for content in answer.get("content", {}).values():
         reference = content["schema"].get("$ref", "")
         if name := reference.rpartition("/")[2]:
