@@ -384,3 +384,11 @@ async def test_a_wall_clock_that_steps_back_extends_no_deadline_and_loses_nothin
     ended = await house.ended(batch)
     assert ended.expires_at == batch.expires_at
     assert all_echoed(await house.lines(batch), requests)
+
+
+async def test_an_idle_dispatch_keeps_saying_that_it_is_there(
+    house: House, clock: ManualClock
+) -> None:
+    await house.run(120)
+    newest = max(report.updated_at for report in await house.store.engine_reports())
+    assert clock.now() - newest <= 15 * SECOND

@@ -19,6 +19,9 @@ from batchyard.telemetry import logger
 log = logger(__name__)
 
 REPORT_SECONDS = 1.0
+SIGN_OF_LIFE_SECONDS = 10.0
+"""How often engines are reported on that have nothing new: the api takes 30 s of silence ill."""
+
 DEADLINE_SECONDS = 60.0
 
 
@@ -100,12 +103,14 @@ class Service:
             self._changed.set()
 
     async def _report(self) -> None:
+        """What has changed at once, and now and then also that nothing has: silence is a sign."""
         last: list[EngineReport] = []
+        quiet_since = 0.0
         while True:
-            reports = self._reports()
-            if reports != last:
+            reports, now = self._reports(), self._clock.monotonic()
+            if reports != last or now - quiet_since >= SIGN_OF_LIFE_SECONDS:
                 await self._store.report_engines(reports)
-                last = reports
+                last, quiet_since = reports, now
             await self._clock.sleep(REPORT_SECONDS)
 
     async def _mind_deadlines(self) -> None:
