@@ -68,11 +68,16 @@ def tell(error: BaseException, arguments: list[str]) -> int:
 
 
 def _layout(fields: dict[str, str]) -> list[str]:
-    """`error:`, `fix:` and `docs:` with their colons under each other, long ones indented."""
+    """`error:`, `fix:`, `or:` and `docs:`, their colons under each other, long ones indented."""
     parts = {"error": fields["message"], "fix": fields.get("fix"), "docs": fields.get("docs")}
-    return [
-        f"{name:>5}: " + text.replace("\n", "\n" + " " * 7) for name, text in parts.items() if text
-    ]
+    return [f"{name:>5}: {_hanging(text)}" for name, text in parts.items() if text]
+
+
+def _hanging(text: str) -> str:
+    first, *more = text.split("\n")
+    return "\n".join(
+        [first, *(" " * (3 if line.startswith("or: ") else 7) + line for line in more)]
+    )
 
 
 def _described(error: BaseException, arguments: list[str]) -> dict[str, str]:

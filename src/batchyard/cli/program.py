@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -90,6 +91,9 @@ class Program(Nouns):
         **extra: Any,
     ) -> int:
         arguments = list(sys.argv[1:] if args is None else args)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A sign that the terminal lacks is worth a question mark, not a traceback.
+            sys.stdout.reconfigure(errors="replace")
         try:
             code = super().main(
                 arguments, prog_name or "batchyard", complete_var, standalone_mode=False, **extra

@@ -40,7 +40,7 @@ async def _ask(server: str, verb: Callable[[Client], Awaitable[T]], batch_id: st
 async def _explain(client: Client, error: Refused, batch_id: str | None) -> None:
     """Add what the server could not say: the nearest id, where the key comes from, the docs."""
     if isinstance(error, AuthenticationFailed):
-        error.fix = error.fix or _about_keys()
+        error.fix = error.fix or about_keys()
     try:
         if isinstance(error, NotFound) and batch_id and not error.fix:
             error.fix = await _nearest(client, batch_id)
@@ -50,7 +50,8 @@ async def _explain(client: Client, error: Refused, batch_id: str | None) -> None
         return  # The first error is the one to tell.
 
 
-def _about_keys() -> str:
+def about_keys() -> str:
+    """What to do when the key is not the right one."""
     given = next((name for name in KEY_VARIABLES if os.environ.get(name)), None)
     if given is None:
         return f"set {KEY_VARIABLES[0]} to a key of this server; `batchyard keys create` makes one"

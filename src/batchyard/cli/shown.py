@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -110,7 +110,12 @@ def batch_table(batches: Iterable[MessageBatch], now: Microseconds) -> list[str]
         done = f"{number(settled(batch))}/{number(total(batch))}"
         failures = number(failed(batch)) if failed(batch) else "-"
         rows.append((batch.id, batch.processing_status, done, failures, f"{duration(age)} ago"))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return columns(rows)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows with their columns under each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         for row in rows

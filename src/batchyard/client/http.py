@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -211,6 +212,8 @@ def _reason(error: Exception) -> str:
     """What the system said, without the numbers and addresses around it."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS: {getattr(cause, 'verify_message', None) or cause.reason}"
         if isinstance(cause, OSError) and cause.errno is not None:
             # Name resolution has numbers of its own, below zero; asyncio rewrites the others' text.
             return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
