@@ -17,7 +17,7 @@ __all__ = ["pytest_runtest_makereport", "serve", "serve_module"]
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
     """The echo, slow enough that a kill always finds calls in flight."""
-    with Upstream(latency=0.03, keep_bodies=False) as upstream:
+    with Upstream(latency=0.03) as upstream:
         yield upstream
 
 

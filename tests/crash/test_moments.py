@@ -9,7 +9,7 @@ import random
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -205,6 +205,10 @@ class Upload(threading.Thread):
         parts = urlsplit(self._url)
         assert parts.hostname is not None
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+        with closing(connection):
+            self._through(connection)
+
+    def _through(self, connection: http.client.HTTPConnection) -> None:
         connection.putrequest("POST", "/v1/messages/batches")
         for name, value in {**HEADERS, "content-type": "application/json"}.items():
             connection.putheader(name, value)
@@ -218,7 +222,6 @@ class Upload(threading.Thread):
         content = response.read()
         assert response.status == 200, content
         self.batch = json.loads(content)
-        connection.close()
 
 
 def _spooled(data_dir: Path) -> list[Path]:

@@ -24,18 +24,7 @@ CACHED_SHARE = 0.9
 def interleaved(model: str) -> list[dict[str, Any]]:
     """Eight long system prompts, each asked twenty times, in the worst order for a cache."""
     dice = random.Random(8)
-    words = [
-        "review",
-        "battery",
-        "screen",
-        "support",
-        "price",
-        "colour",
-        "delivery",
-        "camera",
-        "manual",
-        "charger",
-    ]
+    words = ("review", "battery", "screen", "support", "price", "colour", "delivery", "camera")
     prompts = [
         f"Rules {group}. " + " ".join(dice.choice(words) for _ in range(420))
         for group in range(GROUPS)

@@ -37,6 +37,7 @@ class Echo:
         asked = _asked.decode(body)
         self.model = asked.model
         self.stream = bool(asked.stream)
+        self.is_empty = not asked.messages
         self.text = _text(bytes(asked.messages[-1].content)) if asked.messages else b'""'
         self.input_tokens = max(1, len(body) // 4)
         self.output_tokens = max(1, len(self.text) // 4)

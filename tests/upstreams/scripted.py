@@ -208,6 +208,9 @@ class Scripted:
         except (msgspec.DecodeError, RecursionError):
             refused = dialects.refusal("invalid_request_error", "The body is not a request.")
             return connection.answer(exchange, 400, refused)
+        if exchange.echo.is_empty:
+            refused = dialects.refusal("invalid_request_error", "messages: Field required")
+            return connection.answer(exchange, 400, refused)
         fault = self._choose(exchange)
         exchange.fault = fault.name if fault else ""
         act = fault.act if fault else Connection.echo

@@ -36,8 +36,11 @@ class Upstream:
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """Every generating call so far, in order of arrival."""
-        return list(self.scripted.exchanges)
+        """Every generating call so far, in order of arrival.
+
+        The empty question by which a starting server finds out the dialect is not one of them.
+        """
+        return [exchange for exchange in self.scripted.exchanges if exchange.body != b"{}"]
 
     def up(self) -> None:
         """Listen on the same port as before."""
