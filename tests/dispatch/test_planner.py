@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.store.room import WORKSPACE, Room
 
 from batchyard.batches.batch import Batch, NewBatch, Shard
 from batchyard.batches.limits import SHARD_BYTES_MAX, SHARD_REQUESTS_MAX, Limits
-from batchyard.clock import ManualClock
 from batchyard.dispatch.planner import plan
 from batchyard.errors import Damaged
-from batchyard.store.store import Store, open_store
-
-WORKSPACE = "wrkspc_default"
+from batchyard.store.store import Store
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = open_store(tmp_path / "data", ManualClock())
+    store = Room(tmp_path / "data").store
     yield store
     await store.close()
 
@@ -32,7 +30,10 @@ async def created(store: Store, requests: list[dict[str, Any]], count: int | Non
     spool = store.spool()
     spool.write(json.dumps({"requests": requests}, indent=1).encode())
     new = NewBatch(WORKSPACE, count or len(requests), spool.sha256())
-    return await store.create(spool, new, Limits())
+    try:
+        return await store.create(spool, new, Limits())
+    finally:
+        spool.discard()
 
 
 def request(name: str, text: str = "", **params: Any) -> dict[str, Any]:
