@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchyard.errors import ConfigurationError
-from batchyard.server.specs import HOSTED_URL, EngineSpec, parse_specs
+from batchyard.server.engines.specs import HOSTED_URL, EngineSpec, parse_specs
 
 KEYS = {"ANTHROPIC_API_KEY": "sk-hosted", "VLLM_KEY": "sk-vllm", "EMPTY": "", "TWO": "a\nb"}
 

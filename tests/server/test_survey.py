@@ -12,11 +12,11 @@ from batchyard.engine import Ask, Model
 from batchyard.engines.probe import Look, probe_loopback
 from batchyard.errors import ConfigurationError, Misconfigured, Unavailable
 from batchyard.routing import Routing
-from batchyard.server import engines
 from batchyard.server.banner import Found, banner
-from batchyard.server.specs import parse_specs
-from batchyard.server.survey import survey
-from batchyard.server.undecided import Undecided
+from batchyard.server.engines import building
+from batchyard.server.engines.specs import parse_specs
+from batchyard.server.engines.survey import survey
+from batchyard.server.engines.undecided import Undecided
 from tests.upstreams.scripted import Scripted
 
 SETTINGS = Settings(data_dir=Path("/data"))
@@ -76,18 +76,18 @@ async def test_a_refused_key_is_told_and_pauses_the_engine() -> None:
         looked = await survey(specs, SETTINGS)
         assert looked.found[0].note.endswith("paused")
         with pytest.raises(Misconfigured):
-            await engines.engine(looked.specs[0], SETTINGS).models()
+            await building.engine(looked.specs[0], SETTINGS).models()
 
 
 async def test_an_undecided_engine_becomes_one_as_soon_as_something_answers() -> None:
     (spec,) = parse_specs(["http://127.0.0.1:9"], {})
-    undecided = engines.engine(spec, SETTINGS)
+    undecided = building.engine(spec, SETTINGS)
     assert isinstance(undecided, Undecided)
     with pytest.raises(Unavailable):
         await undecided.models()
     async with Scripted(models=("m1",)) as upstream:
         (spec,) = parse_specs([upstream.url], {})
-        late = engines.engine(spec, SETTINGS)
+        late = building.engine(spec, SETTINGS)
         assert [model.id for model in await late.models()] == ["m1"]
         params = b'{"model":"m1","max_tokens":9,"messages":[{"role":"user","content":"echo me"}]}'
         reply = await late.create_message(Ask(params=params, model="m1"))
@@ -107,7 +107,7 @@ async def test_without_engines_the_usual_ports_are_tried(monkeypatch: pytest.Mon
         async def nearby() -> list[Look]:
             return await probe_loopback(ports)
 
-        monkeypatch.setattr(engines, "nearby", nearby)
+        monkeypatch.setattr(building, "nearby", nearby)
         looked = await survey([], SETTINGS)
     (spec,) = looked.specs
     assert (spec.kind, spec.url) == ("messages", upstream.url)
@@ -120,7 +120,7 @@ async def test_nothing_found_says_what_was_tried_and_how_to_go_on(
     async def nearby() -> list[Look]:
         return await probe_loopback({9: "vllm", 13: "ollama"})
 
-    monkeypatch.setattr(engines, "nearby", nearby)
+    monkeypatch.setattr(building, "nearby", nearby)
     with pytest.raises(ConfigurationError, match="no engine was found") as caught:
         await survey([], SETTINGS)
     assert "http://127.0.0.1:9 " in caught.value.message

@@ -16,11 +16,11 @@ from batchyard.errors import ConfigurationError
 from batchyard.routing import Routing
 from batchyard.server import listen
 from batchyard.server.banner import banner, show
-from batchyard.server.errand import Errand, Role
-from batchyard.server.process import KeptProcess
-from batchyard.server.specs import parse_specs
-from batchyard.server.supervisor import Supervisor
-from batchyard.server.survey import Survey, survey
+from batchyard.server.engines.specs import parse_specs
+from batchyard.server.engines.survey import Survey, survey
+from batchyard.server.processes.errand import Errand, Role
+from batchyard.server.processes.kept import KeptProcess
+from batchyard.server.processes.supervisor import Supervisor
 from batchyard.store.lock import lock, lock_half
 from batchyard.telemetry import configure_logging
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from batchyard.config import Settings
 from batchyard.engines.probe import Detected, Look
 from batchyard.errors import ConfigurationError, EngineError, Unavailable
-from batchyard.server import engines
 from batchyard.server.banner import Found
-from batchyard.server.specs import EngineSpec
+from batchyard.server.engines import building
+from batchyard.server.engines.specs import EngineSpec
 
 LOOK_SECONDS = 5.0
 """How long one engine may take; one that has not answered by then is asked again later."""
@@ -45,20 +45,20 @@ async def survey(specs: Sequence[EngineSpec], settings: Settings) -> Survey:
     nothing was found.
     """
     if not specs:
-        return _around(await engines.nearby())
+        return _around(await building.nearby())
     looks = await asyncio.gather(*(_look(spec, settings) for spec in specs))
     return Survey(tuple(spec for spec, _ in looks), tuple(found for _, found in looks))
 
 
 async def _look(spec: EngineSpec, settings: Settings) -> tuple[EngineSpec, Found]:
     if spec.inside:
-        await engines.engine(spec, settings).close()  # what can never be is told before the start
+        await building.engine(spec, settings).close()  # what can never be is told before the start
         made_up = spec.kind == "simulator"
         note = "made-up answers" if made_up else "inside this server"
         return spec, Found(True, spec.name, spec.target, None, note)
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            detected = await engines.detected(spec)
+            detected = await building.detected(spec)
     except Unavailable as error:
         return spec, Found(False, spec.name, spec.url, None, f"{error.message}; work waits for it")
     except EngineError as error:

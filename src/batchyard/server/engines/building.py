@@ -9,8 +9,8 @@ from batchyard.config import Settings
 from batchyard.dispatch.fleet import Replica
 from batchyard.engine import Engine
 from batchyard.engines.probe import Detected, Dialect, Look, detect, probe_loopback
-from batchyard.server.specs import EngineSpec, Kind
-from batchyard.server.undecided import Undecided
+from batchyard.server.engines.specs import EngineSpec, Kind
+from batchyard.server.engines.undecided import Undecided
 
 _DIALECTS: dict[Kind, Dialect] = {"messages": "messages", "chat": "chat", "anthropic": "messages"}
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 
-from batchyard.server.process import REFUSED, KeptProcess
+from batchyard.server.processes.kept import REFUSED, KeptProcess
 from batchyard.telemetry import logger
 
 log = logger(__name__)

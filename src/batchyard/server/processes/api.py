@@ -16,10 +16,10 @@ from batchyard.api.context import ApiContext, Compat, Live
 from batchyard.api.routes import create_app
 from batchyard.clock import SystemClock
 from batchyard.events import Notifier
-from batchyard.server import compose
-from batchyard.server.engines import engine_seen_from_api
-from batchyard.server.errand import Errand
+from batchyard.server.engines.building import engine_seen_from_api
 from batchyard.server.listen import is_loopback
+from batchyard.server.processes import compose
+from batchyard.server.processes.errand import Errand
 from batchyard.store.store import open_store
 
 KEEP_ALIVE_SECONDS = 75

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from batchyard.config import Settings
-from batchyard.server.specs import EngineSpec
+from batchyard.server.engines.specs import EngineSpec
 
 Role = Literal["api", "dispatch"]
 

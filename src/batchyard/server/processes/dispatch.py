@@ -17,9 +17,9 @@ from batchyard.engines.socket import serve_engines
 from batchyard.errors import EngineError
 from batchyard.events import Listener
 from batchyard.fleets.local import LocalFleet
-from batchyard.server import compose
-from batchyard.server.engines import replica
-from batchyard.server.errand import Errand
+from batchyard.server.engines.building import replica
+from batchyard.server.processes import compose
+from batchyard.server.processes.errand import Errand
 from batchyard.store.store import Store, open_store
 
 TELL_SECONDS = 2.0

@@ -10,8 +10,8 @@ from pathlib import Path
 from batchyard.batches.limits import Limits
 from batchyard.config import Settings
 from batchyard.routing import Routing
-from batchyard.server.errand import Errand
 from batchyard.server.listen import is_loopback
+from batchyard.server.processes.errand import Errand
 from batchyard.telemetry import logger
 
 log = logger(__name__)

@@ -1,4 +1,4 @@
-"""A child process of the server: `python -m batchyard.server.child api|dispatch`."""
+"""A child process of the server: `python -m batchyard.server.processes.child api|dispatch`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Callable, Coroutine
 import uvloop
 
 from batchyard.errors import BatchyardError, ConfigurationError, SchemaMismatch
-from batchyard.server.errand import Errand
-from batchyard.server.process import REFUSED
+from batchyard.server.processes.errand import Errand
+from batchyard.server.processes.kept import REFUSED
 from batchyard.telemetry import configure_logging
 
 Work = Callable[[Errand, Callable[..., None]], Coroutine[None, None, int]]
@@ -41,10 +41,10 @@ def main(role: str) -> int:
 def _work(role: str) -> Work:
     """What a child of that role does. Each loads the rooms it needs and no others."""
     if role == "api":
-        from batchyard.server.api_process import run_api
+        from batchyard.server.processes.api import run_api
 
         return run_api
-    from batchyard.server.dispatch_process import run_dispatch
+    from batchyard.server.processes.dispatch import run_dispatch
 
     return run_dispatch
 

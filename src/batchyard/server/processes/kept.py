@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from batchyard.clock import Clock
-from batchyard.server.errand import Errand
+from batchyard.server.processes.errand import Errand
 from batchyard.telemetry import logger
 
 log = logger(__name__)
@@ -84,7 +84,7 @@ class KeptProcess:
         # -P keeps the current folder off the child's import path; a session of its own keeps the
         # terminal's Ctrl-C away from it: only the supervisor decides who stops when.
         self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "batchyard.server.child", self.role,
+            sys.executable, "-P", "-m", "batchyard.server.processes.child", self.role,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             pass_fds=self._pass_fds,

@@ -1,0 +1,1 @@
+"""Engines as the operator names them: specs taken apart, looked for, and made."""

@@ -1,0 +1,1 @@
+"""The server as processes: a supervisor, and the two children it keeps alive."""
