@@ -11,6 +11,7 @@ from batchyard.batches.batch import Batch, Shard
 from batchyard.batches.result import Outcome
 from batchyard.clock import SECOND, Clock
 from batchyard.dispatch.fleet import Fleet, ShardOrder, WorkerHandle
+from batchyard.dispatch.patience import patiently
 from batchyard.dispatch.planner import plan
 from batchyard.dispatch.scheduler import next_shard
 from batchyard.dispatch.sweeper import LineFor, refusal, settle_shard
@@ -86,7 +87,7 @@ class Coordinator:
 
     async def step(self) -> None:
         """Look at the catalog and at the clock, then keep the workers busy. May be called often."""
-        for batch in await self._store.unfinished():
+        for batch in await patiently(self._clock, self._store.unfinished):
             self._notice(batch)
         for motion in self.motions():
             self._tend(motion)
@@ -132,7 +133,7 @@ class Coordinator:
         """
         batch = motion.batch
         try:
-            shards = await self._planned(batch)
+            shards = await patiently(self._clock, lambda: self._planned(batch))
         except Damaged:
             log.exception("plan_failed", batch=batch.id)
             await self._clock.sleep(REPLAN_SECONDS)
@@ -198,7 +199,8 @@ class Coordinator:
         return claimed
 
     def _settle(self, motion: Motion, number: int, line_for: LineFor) -> None:
-        self._tasks.spawn(settle_shard(self._store, motion.batch.id, number, line_for))
+        shard = (motion.batch.id, number)
+        self._tasks.spawn(settle_shard(self._store, self._clock, shard, line_for))
 
     def _fill(self, worker: WorkerHandle) -> None:
         status = worker.status()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from batchyard.clock import SECOND, Clock
 from batchyard.dispatch.coordinator import Coordinator
 from batchyard.dispatch.fleet import Fleet
+from batchyard.dispatch.patience import patiently
 from batchyard.dispatch.scheduler import running_late
 from batchyard.dispatch.sweeper import Sweeper
 from batchyard.events import POLL_SECONDS
@@ -82,7 +84,8 @@ class Service:
         log.info("draining", seconds=drain_seconds)
         await self._fleet.drain(drain_seconds)
         await self._tasks.end()
-        await self._store.flush()
+        if not self._store.disk_full:  # what waits for space is asked for again after the start
+            await self._store.flush()
         await self._fleet.close()
 
     def _feed(self) -> None:
@@ -109,7 +112,7 @@ class Service:
         while True:
             reports, now = self._reports(), self._clock.monotonic()
             if reports != last or now - quiet_since >= SIGN_OF_LIFE_SECONDS:
-                await self._store.report_engines(reports)
+                await patiently(self._clock, partial(self._store.report_engines, reports))
                 last, quiet_since = reports, now
             await self._clock.sleep(REPORT_SECONDS)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from batchyard.batches.request import Entry, check
 from batchyard.clock import Clock
+from batchyard.dispatch.patience import patiently
 from batchyard.dispatch.worker.attempt import Line, errored
 from batchyard.store.store import Store
 from batchyard.telemetry import logger
@@ -18,12 +20,14 @@ LineFor = Callable[[Entry, bytes], Line]
 """Renders the line of a request nobody will ask: its entry and its params in."""
 
 
-async def settle_shard(store: Store, batch_id: str, number: int, line_for: LineFor) -> None:
+async def settle_shard(
+    store: Store, clock: Clock, shard: tuple[str, int], line_for: LineFor
+) -> None:
     """Give every open request of a shard its line without asking an engine.
 
     Takes the shard like a worker does, under a new fence, so what was answered before stays.
     """
-    taken = await store.take(batch_id, number)
+    taken = await patiently(clock, lambda: store.take(*shard))
     try:
         for entry in taken.todo:
             line = line_for(entry, taken.params(entry))
@@ -54,13 +58,13 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep for ever, at once to begin with: the server may have been down for days."""
-        await self._store.prune()
+        await patiently(self._clock, self._store.prune)
         while True:
             await self.sweep()
             await self._clock.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> None:
         """Archive what is due. A failure leaves the rest for the next time."""
-        for batch_id in await self._store.due_for_archive():
-            await self._store.archive(batch_id)
+        for batch_id in await patiently(self._clock, self._store.due_for_archive):
+            await patiently(self._clock, partial(self._store.archive, batch_id))
             log.info("batch_archived", batch=batch_id)

@@ -9,6 +9,7 @@ from batchyard.batches.limits import SHARD_REQUESTS_MAX
 from batchyard.batches.result import Outcome
 from batchyard.clock import Clock
 from batchyard.dispatch.fleet import Replica, ShardOrder, WorkerStatus
+from batchyard.dispatch.patience import patiently
 from batchyard.dispatch.worker.attempt import unanswered
 from batchyard.dispatch.worker.hand import Cursor, Hand, ShardKey
 from batchyard.dispatch.worker.health import Health, Watch
@@ -45,6 +46,7 @@ class Worker:
     ) -> None:
         self.name = replica.name
         self._store = store
+        self._clock = clock
         self._on_change = on_change
         self._tasks = TaskSet(on_fatal)
         self._health = Health(clock, since=clock.now())
@@ -141,7 +143,7 @@ class Worker:
     async def _open(self, order: ShardOrder) -> None:
         key = (order.batch.id, order.number)
         try:
-            taken = await self._store.take(*key)
+            taken = await patiently(self._clock, lambda: self._store.take(*key))
         except (Damaged, Fenced):
             # The shard is somebody else's, or unreadable: either way the others must go on.
             log.exception("shard_not_taken", batch=key[0], shard=key[1])
