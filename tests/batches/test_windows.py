@@ -1,0 +1,109 @@
+"""A body read in windows: whatever their size and the writing, it reads as JSON says it does."""
+
+from __future__ import annotations
+
+import json
+import random
+import tracemalloc
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchyard.batches import envelope, windows
+from batchyard.errors import InvalidRequest
+from tests.batches.documents import accepted, damaged, document
+from tests.batches.test_envelope import BODY, NOT_JSON, asked, listed, of, reader, refusal
+
+
+@pytest.fixture(params=[16, 100, 5_000])
+def small_windows(request: pytest.FixtureRequest) -> Iterator[None]:
+    with patch.object(windows, "WINDOW", request.param), patch.object(windows, "_TAIL", 64):
+        yield
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_a_fault_far_into_the_body_is_counted_from_its_start() -> None:
+    good = [asked(f"r{number}", text="x" * number) for number in range(200)]
+    assert refusal(of(*good, {"params": {}})) == "requests.200.custom_id: Field required"
+    assert refusal(of(*good, {"custom_id": "b", "params": 5})).startswith("requests.200.params: ")
+    broken = of(*good, asked("b", text="HERE")).replace(b'"HERE"', b"HERE")
+    place = broken.index(b"HERE")
+    assert refusal(broken) == f"{NOT_JSON}invalid character (byte {place})"
+    wrong = of(*good, asked("b", text="HERE")).replace(b"HERE", b"\xff")
+    assert refusal(wrong) == f"{NOT_JSON}invalid UTF-8 (byte {place + 1})"
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_text_that_looks_like_the_start_of_an_entry_misleads_nobody() -> None:
+    inner = [asked(f"n{number}", deeper=[asked("x"), asked("y")]) for number in range(40)]
+    body = of(asked("a", inner=inner), asked("b", text=',{"custom_id":'), asked("c", inner=inner))
+    assert [entry.custom_id for entry in listed(body)] == ["a", "b", "c"]
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_what_follows_the_list_is_not_taken_for_entries() -> None:
+    more = b',"x":[1' + b',{"params":2}' * 900 + b"]}"
+    assert refusal(BODY[:-1] + more) == "x: Extra inputs are not permitted"
+
+
+def test_a_fault_at_the_start_is_told_without_reading_on() -> None:
+    body = of({"id": "a"}, *(asked(f"r{number}", text="x" * 1_000) for number in range(5_000)))
+    seen = 0
+
+    def read(offset: int, size: int) -> bytes:
+        nonlocal seen
+        seen = max(seen, offset + size)
+        return body[offset : offset + size]
+
+    with pytest.raises(InvalidRequest):
+        envelope.check(read, 100_000)
+    assert seen < 3 * windows.WINDOW < len(body)
+
+
+# -- the law ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 40), window=st.integers(16, 3_000))
+def test_whatever_the_writing_the_entries_are_those_json_sees(
+    seed: int, count: int, window: int
+) -> None:
+    body = document(random.Random(seed), count)
+    expected = accepted(body)
+    assert expected is not None
+    with patch.object(windows, "WINDOW", window):
+        assert envelope.check(reader(body), 100) == count
+        found = listed(body)
+    assert [
+        (entry.custom_id, json.loads(body[entry.offset : entry.offset + entry.length]))
+        for entry in found
+    ] == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 12), window=st.integers(16, 800))
+def test_a_damaged_body_is_taken_exactly_when_json_and_the_rules_take_it(
+    seed: int, count: int, window: int
+) -> None:
+    chance = random.Random(seed)
+    body = damaged(chance, document(chance, count))
+    expected = accepted(body)
+    with patch.object(windows, "WINDOW", window):
+        if expected is None:
+            refusal(body)
+        else:
+            assert envelope.check(reader(body), 100) == len(expected)
+
+
+def test_the_memory_of_a_check_is_a_few_windows_and_eight_bytes_a_request() -> None:
+    body = of(*(asked(f"r{number}", text="x" * 500) for number in range(40_000)))
+    tracemalloc.start()
+    try:
+        envelope.check(reader(body), 100_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * windows.WINDOW + 3 * 8 * 40_000 < len(body) / 8
