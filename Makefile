@@ -1,11 +1,12 @@
 # Every verb of the house. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo serve test check map clean
+.PHONY: help setup lock demo serve test test-engines bench check map clean
 
 PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
 LOCK := requirements/dev.lock
+BENCHES := prefix_order polls
 
 help: ## list these verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -23,7 +24,14 @@ serve: $(READY) ## run the server on the engines found on this machine (ENGINE=â
 	@$(BIN)/batchyard serve $(if $(ENGINE),--engine '$(ENGINE)')
 
 test: $(READY) ## every test; T=tests/server for one folder
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(T)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not vllm" $(T)
+
+test-engines: $(READY) ## the tests that need a real vLLM; installs one into .cache (2 GB)
+	@$(BIN)/python -m tests.engines_vllm.install
+	@$(BIN)/python -m pytest -q -m vllm tests/engines_vllm
+
+bench: $(READY) ## measure against what each path could cost at best, a table each
+	@for bench in $(BENCHES); do $(BIN)/python -m benchmarks.$$bench || exit 1; done
 
 check: $(READY) ## static checks and the house's own rules, in a minute
 	@$(BIN)/ruff check --fix --quiet .

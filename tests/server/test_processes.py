@@ -14,6 +14,8 @@ from tests.live.conftest import Serve
 from tests.live.harness.serving import Server, clean_environment
 from tests.live.harness.waiting import eventually
 
+pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.timeout(120)]
+
 ENTRIES = [
     {
         "custom_id": f"r{number}",
