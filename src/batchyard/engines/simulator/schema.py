@@ -10,6 +10,11 @@ from typing import Any
 from batchyard.engines.simulator.sense import lean, pick
 
 _DEPTH_MAX = 12
+_MERGES_MAX = 5
+_VALUES_MAX = 2_000
+"""A schema that refers to itself twice doubles at every level; past this many values only what is
+required is filled in, past twice as many nothing is."""
+
 _FORMATS = {
     "date": "2026-03-14",
     "date-time": "2026-03-14T09:26:53Z",
@@ -31,10 +36,14 @@ class Filler:
         self._root = root
         self._text = text
         self._words = words or ["something"]
+        self._made = 0
         self._random = random.Random(seed)  # noqa: S311 (reproducible, not secret)
 
     def value(self, schema: Any = None, name: str = "", depth: int = 0) -> Any:
         """A value for `schema` (the root by default), found under the property `name`."""
+        self._made += 1
+        if depth > 3 * _DEPTH_MAX or self._made > 2 * _VALUES_MAX:
+            return None
         schema = self._resolved(self._root if schema is None else schema)
         if "const" in schema:
             return schema["const"]
@@ -43,12 +52,15 @@ class Filler:
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list) and schema[key]:
                 return self.value(schema[key][0], name, depth + 1)
-        match self._kind(schema):
+        return self._of_kind(self._kind(schema), schema, name, depth)
+
+    def _of_kind(self, kind: str, schema: dict[str, Any], name: str, depth: int) -> Any:
+        match kind:
             case "object":
                 return self._object(schema, depth)
             case "array":
                 return self._array(schema, name, depth)
-            case "integer" | "number" as kind:
+            case "integer" | "number":
                 return self._number(schema, name, whole=kind == "integer")
             case "boolean":
                 return lean(self._text) > 0 or (
@@ -58,7 +70,7 @@ class Filler:
                 return None
         return self._string(schema, name)
 
-    def _resolved(self, schema: Any) -> dict[str, Any]:
+    def _resolved(self, schema: Any, depth: int = 0) -> dict[str, Any]:
         """`schema` with its reference followed and its `allOf` merged."""
         for _ in range(_DEPTH_MAX):
             if not isinstance(schema, dict):
@@ -70,8 +82,8 @@ class Filler:
                 target = target.get(step) if isinstance(target, dict) and step else target
             schema = target
         merged = dict(schema)
-        for part in schema.get("allOf") or ():
-            found = self._resolved(part)
+        for part in _list(schema.get("allOf")) if depth < _MERGES_MAX else ():
+            found = self._resolved(part, depth + 1)
             merged = {**found, **merged, **_joined(found, merged)}
         return merged
 
@@ -81,15 +93,13 @@ class Filler:
             kind = next((one for one in kind if one != "null"), "null")
         if isinstance(kind, str):
             return kind
-        return "object" if "properties" in schema else "array" if "items" in schema else "string"
+        return "object" if schema.get("properties") else "array" if "items" in schema else "string"
 
     def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
-        properties = schema.get("properties")
-        properties = properties if isinstance(properties, dict) else {}
-        required = schema.get("required")
+        properties = _dict(schema.get("properties"))
         names = list(properties)
-        if depth >= _DEPTH_MAX and isinstance(required, list):
-            names = [name for name in names if name in required]
+        if depth >= _DEPTH_MAX or self._made > _VALUES_MAX:
+            names = [name for name in names if name in _list(schema.get("required"))]
         if depth >= 2 * _DEPTH_MAX:
             return {}
         return {name: self.value(properties[name], name, depth + 1) for name in names}
@@ -130,12 +140,18 @@ class Filler:
 
 def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """`properties` and `required` of two merged schemas."""
-    joined: dict[str, Any] = {}
-    if "properties" in one or "properties" in other:
-        joined["properties"] = {**(one.get("properties") or {}), **(other.get("properties") or {})}
-    if "required" in one or "required" in other:
-        joined["required"] = [*(one.get("required") or ()), *(other.get("required") or ())]
-    return joined
+    return {
+        "properties": {**_dict(one.get("properties")), **_dict(other.get("properties"))},
+        "required": [*_list(one.get("required")), *_list(other.get("required"))],
+    }
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _int(value: object, default: int) -> int:
