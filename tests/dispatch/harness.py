@@ -22,6 +22,7 @@ from batchyard.engine import Ask, Engine, Model, Reply, Usage
 from batchyard.errors import EngineError
 from batchyard.fleets.local import LocalFleet
 from batchyard.routing import Routing
+from batchyard.store.segments.files import FileSystem
 from batchyard.store.store import Store, open_store
 
 WORKSPACE = "wrkspc_default"
@@ -132,12 +133,13 @@ class House:
         self.fatal: list[BaseException] = []
         self.options: dict[str, dict[str, Any]] = {}
         self.aliases: dict[str, str] = {}
+        self.file_system: FileSystem | None = None
         self.service: Service | None = None
 
     async def start(self) -> None:
         self.threads = WatchedThreads(4)
         asyncio.get_running_loop().set_default_executor(self.threads)
-        self.real_store = open_store(self.path, self.clock)
+        self.real_store = open_store(self.path, self.clock, file_system=self.file_system)
         self.store: Any = WatchedStore(self.real_store)
         routing = Routing(self.engines, aliases=self.aliases)
         self.changed = asyncio.Event()
@@ -264,3 +266,13 @@ def ask_for(text: str, model: str = "m", **more: Any) -> dict[str, Any]:
 def asks(count: int, prefix: str = "q", model: str = "m") -> dict[str, dict[str, Any]]:
     """`count` requests with their custom_ids."""
     return {f"{prefix}-{n}": ask_for(f"{prefix} {n}", model) for n in range(count)}
+
+
+def all_echoed(lines: dict[str, Any], requests: dict[str, Any]) -> bool:
+    """Whether every request has a line, and each the echo of its own prompt."""
+    return set(lines) == set(requests) and all(
+        line["type"] == "succeeded"
+        and line["message"]["content"][0]["text"]
+        == f"echo: {requests[custom_id]['messages'][0]['content']}"
+        for custom_id, line in lines.items()
+    )

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.store.room import WORKSPACE, Room
 
 from batchyard.batches.batch import Batch, NewBatch, Shard
 from batchyard.batches.limits import SHARD_BYTES_MAX, SHARD_REQUESTS_MAX, Limits
 from batchyard.dispatch.planner import plan
 from batchyard.errors import Damaged
 from batchyard.store.store import Store
+from tests.store.room import WORKSPACE, Room
 
 
 @pytest.fixture
