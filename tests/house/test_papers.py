@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -10,7 +11,7 @@ from tools.map import with_map
 
 from batchyard.cli.program import VERBS
 from batchyard.config import keys
-from tests.house.tree import ROOT, SOURCE, files, shown
+from tests.house.tree import ROOT, SOURCE, files, parsed, shown
 
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -39,6 +40,15 @@ def test_every_place_the_architecture_speaks_of_exists() -> None:
 def test_every_verb_is_documented() -> None:
     page = text(REFERENCE / "cli.md")
     assert [verb for verb in VERBS if f"batchyard {verb}" not in page] == []
+
+
+def test_every_path_of_the_server_is_documented() -> None:
+    page = text(REFERENCE / "api.md")
+    module = parsed(SOURCE / "api" / "routes.py")
+    literals = [node.value for node in ast.walk(module) if isinstance(node, ast.Constant)]
+    paths = [one for one in literals if isinstance(one, str) and re.match(r"/[^ ]+$", one)]
+    assert len(paths) >= 12
+    assert [path for path in paths if path.split("{")[0] not in page] == []
 
 
 def test_every_setting_is_documented_with_its_variable_and_its_default() -> None:
