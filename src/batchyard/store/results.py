@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from concurrent.futures import Executor
 
 from batchyard.batches.batch import Batch, Shard
+from batchyard.batches.lifecycle import results_readable
 from batchyard.clock import rfc3339
 from batchyard.errors import Damaged, NotFound
 from batchyard.store.segments.contract import Segments, results_name
@@ -82,7 +83,7 @@ def check_readable(batch: Batch) -> None:
             code="results_expired",
             should_retry=False,
         )
-    if batch.ended_at is None:
+    if not results_readable(batch):
         raise NotFound(
             f"Message Batch {batch.id} has no available results.",
             code="results_not_ready",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from batchyard.batches.lifecycle import may_delete
 from batchyard.clock import Microseconds
 from batchyard.errors import InvalidRequest
 from batchyard.store.catalog.batches import one
@@ -20,7 +21,7 @@ def bury(connection: sa.Connection, workspace_id: str, batch_id: str, now: Micro
     Raises NotFound, or InvalidRequest while it has not ended.
     """
     batch = one(connection, workspace_id, batch_id)
-    if batch.ended_at is None:
+    if not may_delete(batch):
         raise InvalidRequest(
             "In progress batches cannot be deleted. Consider canceling the batch instead."
         )
