@@ -143,8 +143,8 @@ def bar_text(view: View, width: int, marks: talk.Marks) -> Text:
     # Numbers get the room of the largest one, so that the bar does not move while they grow.
     amounts = "   ".join(_amounts(view, len(number(view.total))))
     percent = f"{view.percent:>3} %"
-    room = width - len(amounts) - len(percent) - 8
-    cells = max(BAR_WIDTH_MIN, min(BAR_WIDTH_MAX, room))
+    cells = min(BAR_WIDTH_MAX, width - len(amounts) - len(percent) - 8)
+    cells = cells if cells >= BAR_WIDTH_MIN else 0  # the numbers say the same
     good, bad = _cells(view, cells)
     noun = "request" if view.total == 1 else "requests"
     lines = (
@@ -154,8 +154,9 @@ def bar_text(view: View, width: int, marks: talk.Marks) -> Text:
             (marks.full * good, "green"),
             (marks.full * bad, "yellow"),
             (marks.empty * (cells - good - bad), "dim"),
-            f"  {amounts}  ",
+            f"  {amounts}  " if cells else "",
             (percent, "bold"),
+            "" if cells else f"  {amounts}",
         ),
         Text(" " + f" {marks.none} ".join(_pace(view, marks.range)), style="dim"),
     )

@@ -12,14 +12,18 @@ SCHEMA_VERSION = 1
 """Of the JSON envelopes; grows when a field changes its meaning or goes away."""
 
 
+_CONTROLS = {code: "?" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""What strangers' words must not bring along: a terminal would obey it."""
+
+
 def data(text: str) -> None:
     """One line of what was asked for."""
-    click.echo(text)
+    click.echo(text.translate(_CONTROLS))
 
 
 def say(text: str) -> None:
     """A line for the person at the terminal."""
-    click.echo(text, err=True)
+    click.echo(text.translate(_CONTROLS), err=True)
 
 
 def event(name: str, **fields: Any) -> None:

@@ -120,13 +120,13 @@ def _fault(line: bytes, number: int, seen: dict[str, int]) -> str | None:
     if not isinstance(custom_id, str):
         return "custom_id is not a string"
     if not _custom_id.fullmatch(custom_id):
-        return f'custom_id "{custom_id[:80]}" does not match {CUSTOM_ID_PATTERN}'
+        return f"custom_id {_quoted(custom_id)} does not match {CUSTOM_ID_PATTERN}"
     if "params" not in fields:
         return "params is missing"
     if not bytes(fields["params"]).lstrip().startswith(b"{"):
         return "params is not an object"
     if unknown:
-        return f'unknown field "{unknown[0][:80]}" beside custom_id and params'
+        return f"unknown field {_quoted(unknown[0])} beside custom_id and params"
     first = seen.setdefault(custom_id, number)
     if first != number:
         return (
@@ -134,6 +134,11 @@ def _fault(line: bytes, number: int, seen: dict[str, int]) -> str | None:
             "answers could not be told apart"
         )
     return None
+
+
+def _quoted(text: str) -> str:
+    """A piece of the file for a message: short, on one line."""
+    return msgspec.json.encode(text[:80]).decode()
 
 
 def _another_format(line: bytes) -> str | None:

@@ -1,0 +1,1 @@
+"""The client from outside: a server that answers by a script, and what came of it."""
