@@ -211,14 +211,13 @@ class House:
         """Let everything that can happen without time passing happen."""
         still = 0
         while still < 3:
+            await self.real_store.flush()
             for _ in range(10):
                 await asyncio.sleep(0)
+            still += 1
             if self.store.under_way or self.threads.under_way:
                 still = 0
                 await asyncio.to_thread(lambda: None)
-                continue
-            await self.real_store.flush()
-            still += 1
         assert not self.fatal, self.fatal
 
     async def run(self, seconds: float) -> None:
