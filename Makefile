@@ -18,7 +18,7 @@ $(READY): $(LOCK) pyproject.toml tools/setup
 	@touch $@
 
 demo: $(READY) ## the main job end to end: a server, the official SDK, a few hundred reviews
-	@$(BIN)/python tools/demo.py
+	@ENGINE='$(ENGINE)' $(BIN)/python -m tools.demo
 
 serve: $(READY) ## run the server on the engines found on this machine (ENGINE=… for another)
 	@$(BIN)/batchyard serve $(if $(ENGINE),--engine '$(ENGINE)')
@@ -44,7 +44,7 @@ lock: $(READY) ## resolve the dependencies again, by hash, for all platforms
 	    --no-annotate --no-header --group dev --extra llama --extra pdf $(UPGRADE) -o $(LOCK) pyproject.toml
 
 map: $(READY) ## draw the map in ARCHITECTURE.md again
-	@$(BIN)/python tools/map.py --write
+	@$(BIN)/python -m tools.map --write
 
 clean: ## remove everything that the other verbs made
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

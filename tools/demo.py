@@ -5,6 +5,7 @@ The engine is the one named by ENGINE, else one found on this machine, else the 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -13,20 +14,24 @@ import sys
 import tempfile
 from pathlib import Path
 
+import anthropic
+
+from batchyard.engines.probe import probe_loopback
+
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "classify_reviews.py"
-SIMULATOR = "simulator:latency=80ms,seed=7"
+SIMULATOR = "simulator:latency=80ms,slots=16,seed=7"
 
 
 def main() -> int:
     """Run the demo and return the example's exit status."""
+    engine = os.environ.get("ENGINE")
+    if not engine and not asyncio.run(engine_nearby()):
+        engine = SIMULATOR
+        print("No engine runs on this machine's usual ports, so the simulator answers (its words")
+        print("are made up). With an engine of yours: make demo ENGINE=http://HOST:PORT\n")
     with tempfile.TemporaryDirectory(prefix="batchyard-demo-") as folder:
-        engine = os.environ.get("ENGINE")
         server, url = start(Path(folder), engine)
-        if url is None and engine is None:
-            print(f"No engine was found, so the simulator answers: --engine '{SIMULATOR}'")
-            print("(its answers are made up; ENGINE=http://… make demo asks a real one)\n")
-            server, url = start(Path(folder), SIMULATOR)
         if url is None:
             return server.wait() or 1
         try:
@@ -34,7 +39,14 @@ def main() -> int:
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(60)
-            print("\nThe server has been stopped. Start one to keep with: batchyard serve")
+            print(
+                "\nThe server has been stopped. To start one that stays: .venv/bin/batchyard serve"
+            )
+
+
+async def engine_nearby() -> bool:
+    """Whether anything answers where `batchyard serve` would look."""
+    return any(look.detected for look in await probe_loopback())
 
 
 def start(folder: Path, engine: str | None) -> tuple[subprocess.Popen[str], str | None]:
@@ -64,8 +76,6 @@ def label_reviews(url: str) -> int:
 
 def served_model(url: str) -> dict[str, str]:
     """The first model to ask for where several are served, so `claude-*` means none of them."""
-    import anthropic
-
     client = anthropic.Anthropic(base_url=url, api_key="local")
     models = [model.id for model in client.models.list()]
     return {"MODEL": models[0]} if len(models) > 1 else {}
