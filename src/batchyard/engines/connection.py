@@ -128,9 +128,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        # With both marks at zero, pause_writing and resume_writing tell exactly when all of a
-        # request has been handed to the kernel.
-        self._transport.set_write_buffer_limits(high=0, low=0)
+        # With marks this low, pause_writing and resume_writing tell when all of a request has been
+        # handed to the kernel. A high mark of zero would make the TLS transport pause on nothing.
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     def pause_writing(self) -> None:
         self._flushed = False
