@@ -28,7 +28,7 @@ test: $(READY) ## every test; T=tests/server for one folder
 
 test-engines: $(READY) ## the tests that need a real vLLM; installs one into .cache (2 GB)
 	@$(BIN)/python -m tests.engines_vllm.install
-	@$(BIN)/python -m pytest -q -m vllm tests/engines_vllm
+	@TEST_ENGINES=vllm $(BIN)/python -m pytest -q -m vllm tests/engines_vllm
 
 bench: $(READY) ## measure against what each path could cost at best, a table each
 	@for bench in $(BENCHES); do $(BIN)/python -m benchmarks.$$bench || exit 1; done

@@ -198,15 +198,15 @@ def test_a_refusal_is_a_message_that_says_so(
 
 def test_tokens_read_from_the_cache_are_not_counted_twice() -> None:
     usage = TOKENS | {
-        "prompt_tokens_details": {"cached_tokens": 48},
+        "prompt_tokens_details": {"cached_tokens": 40, "created_cache_tokens": 8},
         "completion_tokens_details": {"reasoning_tokens": 3},
     }
     whole = completion({"content": "x"}, usage=usage)
-    assert message(json.dumps(whole).encode(), WANTED).usage == Usage(2, 7, 48, 0)
+    assert message(json.dumps(whole).encode(), WANTED).usage == Usage(2, 7, 40, 8)
     assert told(whole)["usage"] == {
         "input_tokens": 2,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 48,
+        "cache_creation_input_tokens": 8,
+        "cache_read_input_tokens": 40,
         "output_tokens": 7,
         "output_tokens_details": {"thinking_tokens": 3},
         "service_tier": "standard",

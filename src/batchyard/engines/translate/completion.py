@@ -56,7 +56,10 @@ class Choice(msgspec.Struct):
 
 
 class PromptDetails(msgspec.Struct):
+    """Tokens read from the prefix cache, and those written to it (vLLM tells)."""
+
     cached_tokens: int | None = None
+    created_cache_tokens: int | None = None
 
 
 class CompletionDetails(msgspec.Struct):

@@ -13,6 +13,7 @@ from batchyard.engines.translate.completion import (
     Choice,
     Completion,
     Function,
+    PromptDetails,
     Said,
     Tokens,
     stop_met,
@@ -93,12 +94,13 @@ def message_id(given: str | None) -> str:
 
 def usage(tokens: Tokens) -> Usage:
     """Token counts that do not overlap: Chat Completions count cached tokens as prompt tokens."""
-    details = tokens.prompt_tokens_details
-    cached = (details.cached_tokens or 0) if details else 0
+    details = tokens.prompt_tokens_details or PromptDetails()
+    read, written = details.cached_tokens or 0, details.created_cache_tokens or 0
     return Usage(
-        input_tokens=max(0, (tokens.prompt_tokens or 0) - cached),
+        input_tokens=max(0, (tokens.prompt_tokens or 0) - read - written),
         output_tokens=tokens.completion_tokens or 0,
-        cache_read_input_tokens=cached,
+        cache_read_input_tokens=read,
+        cache_creation_input_tokens=written,
     )
 
 
@@ -107,7 +109,7 @@ def usage_fields(tokens: Tokens) -> dict[str, Any]:
     counted = usage(tokens)
     fields: dict[str, Any] = {
         "input_tokens": counted.input_tokens,
-        "cache_creation_input_tokens": 0,
+        "cache_creation_input_tokens": counted.cache_creation_input_tokens,
         "cache_read_input_tokens": counted.cache_read_input_tokens,
         "output_tokens": counted.output_tokens,
     }

@@ -1,0 +1,1 @@
+"""The real vLLM on a CPU, behind both dialects: `make test-engines`."""
