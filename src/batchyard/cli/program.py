@@ -118,6 +118,7 @@ def write_examples(formatter: click.HelpFormatter, examples: Sequence[str]) -> N
 
 
 @click.group(
+    "batchyard",
     cls=Program,
     examples=(
         "batchyard serve --engine http://localhost:8000",
