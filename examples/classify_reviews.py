@@ -63,15 +63,20 @@ def params(review: str) -> MessageCreateParamsNonStreaming:
 
 
 def wait(client: anthropic.Anthropic, batch: MessageBatch) -> None:
-    """Poll until the batch has ended, with one line of progress."""
+    """Poll until the batch has ended, with one line of progress: in place on a terminal."""
+    shown = -1
     while True:
         counts = batch.request_counts
         done = counts.succeeded + counts.errored + counts.canceled + counts.expired
         total = done + counts.processing
+        ended = batch.processing_status == "ended"
         line = f"{'█' * (20 * done // total):░<20} {done} of {total} {batch.processing_status}"
-        print(f"\r{line}  " if sys.stdout.isatty() else line, end="", flush=True)
-        print(end="" if sys.stdout.isatty() and batch.processing_status != "ended" else "\n")
-        if batch.processing_status == "ended":
+        if sys.stdout.isatty():
+            print(f"\r{line}   ", end="\n" if ended else "", flush=True)
+        elif ended or 10 * done // total > shown:
+            print(line, flush=True)
+            shown = 10 * done // total
+        if ended:
             return
         time.sleep(0.5)
         batch = client.messages.batches.retrieve(batch.id)
@@ -108,8 +113,8 @@ def sentiment(result: MessageBatchIndividualResponse) -> tuple[str, str]:
         answer = json.loads(text)
         label, reason = str(answer["sentiment"]), str(answer["reason"])
     except (ValueError, KeyError, TypeError):
-        return "unclear", text
-    return (label if label in LABELS else "unclear"), reason
+        return "unclear", " ".join(text.split())
+    return (label if label in LABELS else "unclear"), " ".join(reason.split())
 
 
 def tokens(results: dict[str, MessageBatchIndividualResponse]) -> str:
