@@ -72,7 +72,7 @@ def wait(client: anthropic.Anthropic, batch: MessageBatch) -> None:
         ended = batch.processing_status == "ended"
         line = f"{'█' * (20 * done // total):░<20} {done} of {total} {batch.processing_status}"
         if sys.stdout.isatty():
-            print(f"\r{line}   ", end="\n" if ended else "", flush=True)
+            print(f"\r{line:<60}", end="\n" if ended else "", flush=True)
         elif ended or 10 * done // total > shown:
             print(line, flush=True)
             shown = 10 * done // total
@@ -90,11 +90,11 @@ def report(
     """A few rows, the labels by stars, the outcomes and the tokens."""
     outcomes = Counter(results[review_id].result.type for review_id in reviews)
     answers = {review_id: sentiment(results[review_id]) for review_id in reviews}
-    print(f"\n  {'id':8}{'stars':7}{'sentiment':11}{'reason':34}review")
+    print(f"\n  {'id':8}{'stars':7}{'sentiment':11}{'reason':26}review")
     for review_id in list(reviews)[:: len(reviews) // 8]:
         label, reason = answers[review_id]
         row = reviews[review_id]
-        print(f"  {review_id:8}{row['stars']:7}{label:11}{reason[:32]:34}{row['review_text'][:44]}")
+        print(f"  {review_id:8}{row['stars']:7}{label:11}{reason[:24]:26}{row['review_text'][:24]}")
     columns = (*LABELS, "unclear")
     table = Counter((reviews[review_id]["stars"], answers[review_id][0]) for review_id in reviews)
     print(f"\n  {'stars':7}" + "".join(f"{label:>10}" for label in columns))
