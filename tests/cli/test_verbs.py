@@ -63,7 +63,7 @@ def test_a_bad_line_is_told_with_its_number_before_anything_is_sent(
 
 def test_a_missing_file_is_one_line(alone: Shell) -> None:
     done = alone("create", "nowhere.jsonl")
-    assert done.code == 1
+    assert done.code == failures.USAGE
     assert done.err.startswith("error: nowhere.jsonl: No such file or directory\n")
 
 
