@@ -29,7 +29,9 @@ from tests.upstreams.connection import Connection, Exchange
 from tests.upstreams.faults import Fault
 
 _MARKER = re.compile(rb"marker=([A-Za-z0-9_-]+)")
-_ORDER = re.compile(rb"fault=([a-z-]+(?::[0-9.]+)?(?:,retry-after=[0-9.]+)?(?:x[0-9]+)?)")
+_ORDER = re.compile(
+    rb"fault=([a-z-]+(?::[0-9.]+)?(?:,retry-after=[0-9.]+)?(?:x[0-9]+)?)(?![A-Za-z0-9])"
+)
 
 
 class Scripted:

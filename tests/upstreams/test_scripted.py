@@ -71,6 +71,18 @@ async def test_a_request_can_carry_its_own_orders(client: HttpClient) -> None:
     assert (await asked(client, "marker=b fault=status:503x2")).status == 503
 
 
+@pytest.mark.parametrize("order", ["resetx1", "fin", "hangx1", "trickle:5x1", "truncatedx3"])
+async def test_every_order_reads_the_same_in_a_request_as_in_a_script(
+    client: HttpClient, upstream: Scripted, order: str
+) -> None:
+    fault = faults.parse_fault(order)
+    calling = asyncio.create_task(asked(client, f"fault={order} and more"))
+    await upstream.seen(1)
+    calling.cancel()
+    await asyncio.gather(calling, return_exceptions=True)
+    assert upstream.exchanges[0].fault == fault.name
+
+
 async def test_poison_fails_whoever_carries_it_every_time(
     client: HttpClient, upstream: Scripted
 ) -> None:
