@@ -134,6 +134,40 @@ def test_faults_are_told_apart_by_what_to_do_next(
     assert type(database._told(error, tmp_path)) is told
 
 
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from batchyard.errors import DiskFull
+from batchyard.store.catalog.database import Catalog
+catalog = Catalog(Path(sys.argv[1]))
+add = "INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, 0)"
+def write(name):
+    with catalog.write() as connection:
+        connection.exec_driver_sql(add, (name, "x" * 300_000))
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+for attempt in range(3):
+    try:
+        write("refused")
+        sys.exit("written beyond the limit")
+    except DiskFull:
+        pass
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+write("written")
+with catalog.read() as connection:
+    names = connection.exec_driver_sql("SELECT id FROM workspaces").scalars().all()
+assert names == ["written"], names
+catalog.close()
+"""
+
+
+def test_a_size_limit_or_quota_is_a_full_disk_and_not_the_end(tmp_path: Path) -> None:
+    """SQLite reports both as an I/O error; as one, they would stop the server for good."""
+    command = [sys.executable, "-W", "error", "-c", LIMITED, str(tmp_path / "catalog.db")]
+    subprocess.run(command, check=True)
+    assert not list(tmp_path.glob("probe-*"))
+
+
 async def test_readers_never_wait_for_a_writer(room: Room) -> None:
     batch = await room.create()
     with room.store._catalog.write() as connection:

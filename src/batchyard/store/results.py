@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 
 from batchyard.batches.batch import Batch, Shard
 from batchyard.batches.lifecycle import results_readable
-from batchyard.clock import rfc3339
+from batchyard.clock import SECOND, rfc3339
 from batchyard.errors import Damaged, NotFound
 from batchyard.store.segments.contract import Segments, results_name
 
@@ -76,10 +76,10 @@ def _close(done: asyncio.Future[bytes | None], pieces: Generator[bytes, None, No
 def check_readable(batch: Batch) -> None:
     """Raises NotFound, in the API's own words, while or when there are no results."""
     if batch.archived_at is not None:
+        days = (batch.archived_at - batch.created_at) // (24 * 3600 * SECOND)
         raise NotFound(
-            f"Results of {batch.id} were deleted on {rfc3339(batch.archived_at)[:10]}: they are "
-            f"kept for a limited time from creation ({rfc3339(batch.created_at)[:10]}). The batch "
-            "and its counts are kept. [results_expired]",
+            f"Results of {batch.id} were deleted on {rfc3339(batch.archived_at)[:10]}, {days} days "
+            "after creation. The batch and its counts are kept. [results_expired]",
             code="results_expired",
             should_retry=False,
         )

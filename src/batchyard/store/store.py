@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_ACTS_AT_ONCE, _READS_AT_ONCE = 8, 4
+_SHORT_AT_ONCE, _LONG_AT_ONCE, _READS_AT_ONCE = 8, 4, 4
 
 
 class Store:
@@ -65,7 +65,9 @@ class Store:
         self._committer = Committer(keeper.catalog, clock)
         self._tails: weakref.WeakValueDictionary[tuple[str, int], Tail]
         self._tails = weakref.WeakValueDictionary()
-        self._threads = ThreadPoolExecutor(_ACTS_AT_ONCE, "batchyard-store")
+        # Long acts have threads of their own, so that no short one ever waits for them.
+        self._threads = ThreadPoolExecutor(_SHORT_AT_ONCE, "batchyard-store")
+        self._movers = ThreadPoolExecutor(_LONG_AT_ONCE, "batchyard-move")
         self._readers = ThreadPoolExecutor(_READS_AT_ONCE, "batchyard-read")
         self._fatal: Callable[[StorageFailed], None] | None = None
         self.keys = Keys(keeper.catalog, clock)
@@ -84,7 +86,7 @@ class Store:
         for an idempotency key used with another body, DiskFull.
         """
         now = self._clock.now()
-        return await self._do(lambda: self._keeper.create(spool, new, limits, now))
+        return await self._move(lambda: self._keeper.create(spool, new, limits, now))
 
     async def batch(self, workspace_id: str, batch_id: str) -> Batch:
         """One batch, read inline. Raises NotFound."""
@@ -113,7 +115,7 @@ class Store:
         """Gone for everybody; then its bytes are removed. Raises InvalidRequest unless ended."""
         now = self._clock.now()
         await self._write(lambda tx: retention.bury(tx, workspace_id, batch_id, now))
-        await self._do(lambda: self._keeper.sweep(batch_id))
+        await self._move(lambda: self._keeper.sweep(batch_id))
 
     async def results(self, workspace_id: str, batch_id: str) -> Results:
         """The results of an ended batch. Raises NotFound before the end and once archived."""
@@ -148,7 +150,7 @@ class Store:
         `plans` is consumed in a thread; together they must hold every request once. Repeatable
         after a crash at any point; a batch planned before keeps its plan.
         """
-        return await self._do(lambda: self._keeper.plan(batch_id, body, plans))
+        return await self._move(lambda: self._keeper.plan(batch_id, body, plans))
 
     async def shards(self, batch_id: str) -> list[Shard]:
         """In execution order; empty before the plan and after archive or delete."""
@@ -166,6 +168,7 @@ class Store:
             await self._committer.flush()
         now, release = self._clock.now, self._committer.release
         taken, marked = await self._do(
+            self._threads,
             lambda: recovery.take(self._catalog, self._segments, key, now, release),
             abandoned=lambda result: result[0].close(),
         )
@@ -210,12 +213,12 @@ class Store:
         """Set archived_at, then remove the bytes; the batch and its counts stay. Repeatable."""
         now = self._clock.now()
         if await self._write(lambda tx: retention.archive(tx, batch_id, now)):
-            await self._do(lambda: self._keeper.sweep(batch_id))
+            await self._move(lambda: self._keeper.sweep(batch_id))
 
     async def prune(self) -> None:
         """Remove what crashes left: bytes without a live batch, abandoned spools. Safe at any time,
         also while other processes create."""
-        await self._do(self._keeper.prune)
+        await self._move(self._keeper.prune)
 
     async def report_engines(self, engines: Sequence[EngineReport]) -> None:
         """Make these all that is known of engines."""
@@ -225,8 +228,8 @@ class Store:
     async def close(self) -> None:
         """Commit what was handed in (unless the disk is full) and let go. May be called twice."""
         await self._committer.close()
-        await asyncio.to_thread(self._threads.shutdown)
-        await asyncio.to_thread(self._readers.shutdown)
+        for threads in (self._movers, self._threads, self._readers):
+            await asyncio.to_thread(threads.shutdown)
         self._catalog.close()
 
     # -- threads ----------------------------------------------------------------------------------
@@ -236,19 +239,24 @@ class Store:
             with self._catalog.read() as connection:
                 return question(connection)
 
-        return await self._do(ask)
+        return await self._do(self._threads, ask)
 
     async def _write(self, change: Callable[[sa.Connection], T]) -> T:
         def act() -> T:
             with self._catalog.write() as connection:
                 return change(connection)
 
-        return await self._do(act)
+        return await self._do(self._threads, act)
 
-    async def _do(self, act: Callable[[], T], abandoned: Callable[[T], None] | None = None) -> T:
+    async def _move(self, act: Callable[[], T]) -> T:
+        return await self._do(self._movers, act)
+
+    async def _do(
+        self, threads: Executor, act: Callable[[], T], abandoned: Callable[[T], None] | None = None
+    ) -> T:
         """Run `act` in a thread. A caller who is cancelled still waits for its end, so nobody
         pulls away what it works on; its result is then given to `abandoned`."""
-        future = asyncio.get_running_loop().run_in_executor(self._threads, act)
+        future = asyncio.get_running_loop().run_in_executor(threads, act)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from batchyard.batches.batch import Shard
+from batchyard.batches.limits import CUSTOM_ID_MAX
 from batchyard.batches.request import Entry
 from batchyard.batches.result import OUTCOMES, Outcome, Tally
 from batchyard.errors import Damaged
@@ -15,6 +16,7 @@ from batchyard.store.segments.contract import Appender, Reader
 _WINDOW = 1024 * 1024
 _ID_AT = len(b'{"custom_id":"')
 _PARAMS_AFTER_ID = len(b'","params":')
+_HEAD_BYTES = _ID_AT + CUSTOM_ID_MAX + 1
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -37,7 +39,7 @@ class Tail:
     released: bool = False
 
     def take(self, custom_id: str, outcome: Outcome, line: bytes) -> bool:
-        """Accept the one line of a request; False when it has one already or the shard is lost.
+        """Accept the one line of a request; False when it has one already or the shard is not ours.
 
         Raises ValueError for a line that is not exactly one line, or not of this very request:
         the last place where a mix-up can be stopped.
@@ -46,7 +48,7 @@ class Tail:
             raise ValueError(f"not a result line of {custom_id}")
         if line.find(b"\n") != len(line) - 1:
             raise ValueError(f"the result of {custom_id} is not exactly one line")
-        if self.lost or custom_id not in self.waiting:
+        if self.lost or self.released or custom_id not in self.waiting:
             return False
         self.waiting.remove(custom_id)
         self.lines.append(line)
@@ -125,16 +127,27 @@ def request_line(custom_id: str, params: bytes) -> bytes:
 
 
 def entries(requests: Reader) -> list[Entry]:
-    """The requests of a segment, in order, without parsing a params object."""
-    found = []
-    for offset, line in lines(requests):
-        end = line.find(b'"', _ID_AT)
-        start = end + _PARAMS_AFTER_ID
-        if end < 0 or not line.endswith(b"}\n"):
-            raise Damaged(f"a request segment is damaged at byte {offset}")
-        custom_id = line[_ID_AT:end].decode("ascii")
-        found.append(Entry(custom_id, offset + start, len(line) - start - 2))
+    """The requests of a segment, in order, without reading a params object into memory."""
+    found, start = [], 0
+    for end in _line_ends(requests):
+        head, tail = requests.read(start, _HEAD_BYTES), requests.read(end - 2, 2)
+        quote = head.find(b'"', _ID_AT)
+        if quote < 0 or tail != b"}\n":
+            raise Damaged(f"a request segment is damaged at byte {start}")
+        params = start + quote + _PARAMS_AFTER_ID
+        found.append(Entry(head[_ID_AT:quote].decode("ascii"), params, end - 2 - params))
+        start = end
     return found
+
+
+def _line_ends(segment: Reader) -> Iterator[int]:
+    """Where each line ends, its newline included; a last line without one ends nowhere."""
+    offset = 0
+    while window := segment.read(offset, _WINDOW):
+        newline = -1
+        while (newline := window.find(b"\n", newline + 1)) >= 0:
+            yield offset + newline + 1
+        offset += len(window)
 
 
 def lines(segment: Reader) -> Iterator[tuple[int, bytes]]:

@@ -224,6 +224,18 @@ async def test_closing_a_shard_loses_no_line_and_leaves_no_file_open(room: Room)
     assert [name for name in fds if batch.id in name] == []
 
 
+async def test_a_shard_that_was_closed_takes_no_more_lines(room: Room) -> None:
+    batch = await room.planned(3)
+    taken = await room.store.take(batch.id, 0)
+    room.answer(taken, 1)
+    taken.close()
+    assert not room.store.append(taken, taken.todo[1], "succeeded", line("r-1"))
+    await room.store.flush()
+    assert not room.store.append(taken, taken.todo[1], "succeeded", line("r-1"))
+    assert (await room.look(batch)).tally.settled == 1
+    assert room.fatal == []
+
+
 async def test_closing_the_store_commits_what_was_handed_in(room: Room) -> None:
     batch = await room.planned(5)
     taken = await room.store.take(batch.id, 0)

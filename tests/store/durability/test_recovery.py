@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import json
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from batchyard.batches.result import Outcome
 from batchyard.errors import Damaged
+from batchyard.store import taken
 from batchyard.store.recovery import Found, read_results
 from batchyard.store.taken import entries, lines, request_line
 from tests.store.room import line, numbered
@@ -20,13 +22,13 @@ RESULTS = [line(name, "succeeded", "text " * 7) for name in numbered(40)]
 
 
 class Held:
-    """Bytes as a segment; `window` limits what one read gives, as a short read would."""
+    """Bytes as a segment."""
 
-    def __init__(self, data: bytes, window: int = 1 << 30) -> None:
-        self.data, self.window = data, window
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
     def read(self, offset: int, length: int) -> bytes:
-        return self.data[offset : offset + min(length, self.window)]
+        return self.data[offset : offset + length]
 
     def close(self) -> None: ...
 
@@ -35,7 +37,8 @@ def recover(
     data: bytes, durable: int = 0, *, final: bool = False, window: int = 1 << 30
 ) -> tuple[Found, dict[str, Outcome]]:
     settled: dict[str, Outcome] = {}
-    return read_results(Held(data, window), KNOWN, settled, durable, final=final), settled
+    with mock.patch.object(taken, "_WINDOW", window):
+        return read_results(Held(data), KNOWN, settled, durable, final=final), settled
 
 
 def test_a_whole_segment_counts_whole() -> None:
@@ -180,27 +183,28 @@ def test_the_last_segment_counts_beyond_its_record() -> None:
 def test_what_a_plan_writes_is_read_back_to_the_byte(
     names: list[str], texts: list[str], window: int
 ) -> None:
-    import json
-
     params = [json.dumps({"x": texts[n % len(texts)]}, ensure_ascii=n % 2 == 0) for n in range(20)]
     sent = [(name, params[n].encode("utf-8", "replace")) for n, name in enumerate(names)]
     data = b"".join(request_line(name, each) for name, each in sent)
-    with closing(Held(data, window)) as segment:
-        found = entries(segment)
+    with mock.patch.object(taken, "_WINDOW", window):
+        found = entries(Held(data))
     assert [(e.custom_id, data[e.offset : e.offset + e.length]) for e in found] == sent
 
 
-@pytest.mark.parametrize("cut", [1, 2, 5, 20])
-def test_a_request_segment_that_is_cut_is_damaged(cut: int) -> None:
+@pytest.mark.parametrize("cut", [3, 5, 20, 27])
+def test_a_request_segment_that_is_cut_lacks_its_last_line(cut: int) -> None:
+    """One line less is for the taker to notice: it knows how many there should be."""
     data = request_line("r-1", b"{}") + request_line("r-2", b"{}")
+    assert [entry.custom_id for entry in entries(Held(data[:-cut]))] == ["r-1"]
     with pytest.raises(Damaged):
-        entries(Held(data[:-cut]))
+        entries(Held(data[:-cut] + b"\n"))
 
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.binary(max_size=300), window=st.integers(1, 50))
 def test_lines_cover_every_byte_once(data: bytes, window: int) -> None:
-    found = list(lines(Held(data, window)))
+    with mock.patch.object(taken, "_WINDOW", window):
+        found = list(lines(Held(data)))
     assert b"".join(each for _, each in found) == data
     assert all(data[at : at + len(each)] == each for at, each in found)
     assert all(each.count(b"\n") == each.endswith(b"\n") for _, each in found)

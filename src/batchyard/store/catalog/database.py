@@ -16,6 +16,7 @@ from sqlalchemy.pool import QueuePool
 import batchyard
 from batchyard.errors import DiskFull, SchemaMismatch, StorageError, StorageFailed
 from batchyard.store.migrations import VERSIONS
+from batchyard.store.segments.files import FULL_ERRNOS
 
 BUSY_SECONDS = 30.0
 """How long a transaction waits for the other process; each holds the lock for milliseconds."""
@@ -106,8 +107,10 @@ def _faults(path: Path) -> Iterator[None]:
 
 
 def _told(error: BaseException | None, path: Path) -> StorageError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == _FULL:
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
+    # SQLite knows a full disk, but takes a quota or a size limit for a disk that fails.
+    if code == _FULL or (extended == sqlite3.SQLITE_IOERR_WRITE and _no_room_beside(path)):
         return DiskFull(
             f"no room for the catalog {path}: {error}",
             fix="free some space; nothing was lost and the server goes on by itself",
@@ -115,6 +118,24 @@ def _told(error: BaseException | None, path: Path) -> StorageError:
     if code in (_BUSY, _LOCKED):
         return StorageError(f"the catalog {path} was busy for {BUSY_SECONDS:.0f} s: {error}")
     return StorageFailed(f"cannot use the catalog {path}: {error}")
+
+
+def _no_room_beside(path: Path) -> bool:
+    """Whether the write-ahead log of `path` cannot grow because of a full disk, a quota or a limit:
+    asked by writing a block elsewhere at the offset where the log would go on."""
+    log = path.with_name(path.name + "-wal")
+    probe = path.with_name(f"probe-{os.getpid()}")
+    try:
+        fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(fd, bytes(4096), log.stat().st_size)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+            probe.unlink()
+    except OSError as error:
+        return error.errno in FULL_ERRNOS
+    return False
 
 
 # -- migrations -----------------------------------------------------------------------------------
