@@ -25,7 +25,7 @@ from tests.tiny_model import tiny_gguf
 from tests.tiny_model.corpus import sentences, system_prompt
 
 MODEL = "model"
-SMALL = LlamaOptions(slots=2, ctx=2_048, threads=1, cache_ram=0)
+SMALL = LlamaOptions(slots=2, context=2_048, threads=1, cache_ram=0)
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ async def cached_share(engine: LlamaEngine, order: Iterator[tuple[int, int]]) ->
 
 
 async def test_prompts_in_prefix_order_are_read_from_the_cache() -> None:
-    options = LlamaOptions(slots=1, ctx=2_048, threads=1, cache_ram=0)
+    options = LlamaOptions(slots=1, context=2_048, threads=1, cache_ram=0)
     async with LlamaEngine(tiny_gguf(), options) as engine:
         interleaved = ((group, number) for number in range(3) for group in range(8))
         assert await cached_share(engine, interleaved) < 0.1
@@ -248,7 +248,13 @@ async def test_its_door_wants_the_key_that_only_we_know(engine: LlamaEngine) -> 
 
 
 def test_options_are_read_as_they_are_written() -> None:
-    written = {"slots": "8", "ctx": "4096", "threads": "2", "cache_ram": "0", "gpu_layers": "99"}
+    written = {
+        "slots": "8",
+        "context": "4096",
+        "threads": "2",
+        "cache_ram": "0",
+        "gpu_layers": "99",
+    }
     assert options_of(written) == LlamaOptions(8, 4_096, 2, 0, 99)
     assert options_of({}) == LlamaOptions()
 
@@ -256,9 +262,12 @@ def test_options_are_read_as_they_are_written() -> None:
 @pytest.mark.parametrize(
     ("pairs", "why"),
     [
-        ({"speed": "1"}, "unknown option speed; known: slots, ctx, threads, cache_ram, gpu_layers"),
+        (
+            {"speed": "1"},
+            "unknown option speed; known: slots, context, threads, cache_ram, gpu_layers",
+        ),
         ({"slots": "0"}, "slots=0; it takes a number from 1"),
-        ({"ctx": "many"}, "ctx=many; it takes a number from 64"),
+        ({"context": "many"}, "context=many; it takes a number from 64"),
         ({"threads": "-1"}, "threads=-1; it takes a number from 0"),
     ],
 )

@@ -66,9 +66,11 @@ def test_through_chat_completions_every_text_returns_to_its_own_request(
     for raw in corpus:
         result = json.loads(lines[raw.custom_id])["result"]
         if result["type"] == "errored":
-            # A PDF has no place in Chat Completions; whoever sent one is told so.
-            assert b"application/pdf" in raw.params, result
-            assert result["error"]["error"]["type"] == "invalid_request_error"
+            # A field nobody knows has no place in Chat Completions; whoever sent it is told so.
+            error = result["error"]["error"]
+            assert error["message"] == "metadata.n: Extra inputs are not permitted", result
+            assert error["type"] == "invalid_request_error"
+            assert b'"metadata":{' in raw.params
             refused += 1
             continue
         assert result["type"] == "succeeded", result

@@ -165,7 +165,7 @@ def pdf(title: str) -> str:
             "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 50]/Contents 4 0 R"
             "/Resources<</Font<</F1<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>endobj\n"
             f"4 0 obj<</Length {len(stream)}>>stream\n{stream}\nendstream endobj\n"
-            "trailer<</Root 1 0 R>>\n%%EOF\n"
+            "trailer<</Root 1 0 R>>\nstartxref\n0\n%%EOF\n"
         ).encode()
     ).decode()
 

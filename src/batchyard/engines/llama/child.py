@@ -66,7 +66,7 @@ def _params(params: Any, orders: Orders) -> Any:
     params.model.path = orders.path
     params.model_alias = {orders.model}
     params.hostnames, params.port, params.api_keys = ["127.0.0.1"], 0, [orders.key]
-    params.n_parallel, params.n_ctx = options.slots, options.slots * options.ctx
+    params.n_parallel, params.n_ctx = options.slots, options.slots * options.context
     params.n_threads_http = HTTP_THREADS
     if options.threads:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads

@@ -1,4 +1,4 @@
-"""What can be said about a `llama:MODEL.gguf,slots=8,ctx=4096` engine."""
+"""What can be said about a `llama:MODEL.gguf,slots=8,context=4096` engine."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from batchyard.errors import ConfigurationError
 class LlamaOptions(msgspec.Struct, frozen=True):
     """How to run the model; zero means "as llama.cpp or the machine would have it".
 
-    `slots` requests run at once, each with a context of `ctx` tokens (prompt and answer) of its
+    `slots` requests run at once, each with a context of `context` tokens (prompt and answer) of its
     own. `threads` compute. `cache_ram` MiB keep prompts that were pushed out of their slot.
     `gpu_layers` of the model go to the GPU, if the installed wheel knows one.
     """
 
     slots: int = 4
-    ctx: int = 8_192
+    context: int = 8_192
     threads: int = 0
     cache_ram: int | None = None
     gpu_layers: int | None = None
 
 
-_LEAST = {"slots": 1, "ctx": 64}
+_LEAST = {"slots": 1, "context": 64}
 
 
 def options_of(pairs: Mapping[str, str]) -> LlamaOptions:
