@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -214,6 +216,46 @@ def test_a_path_too_long_for_a_socket_is_no_obstacle(serve: Serve, tmp_path: Pat
     server = serve("--engine", "simulator", data_dir=deep)
     batch = server.calls.create(ENTRIES)["id"]
     server.calls.ended(batch)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        ("UPDATE alembic_version SET version_num = '9999'", 2, "9999"),
+        (None, 1, "batchyard.db"),
+    ],
+    ids=["another version", "damaged"],
+)
+def test_a_catalog_it_cannot_work_with_ends_the_server_in_plain_words(
+    serve: Serve, change: str | None, status: int, words: str
+) -> None:
+    server = serve("--engine", "simulator")
+    assert server.stop() == 0
+    catalog = server.data_dir / "batchyard.db"
+    if change is None:
+        catalog.write_bytes(b"no database at all, " * 500)
+    else:
+        with closing(sqlite3.connect(catalog)) as connection:
+            connection.execute(change)
+            connection.commit()
+    server.log.write_bytes(b"")
+    server.launch()
+    assert server.process is not None
+    assert server.process.wait(60) == status
+    said = server.log.read_text()
+    assert words in said
+    assert said.count("error: ") == 1
+    assert "Traceback" not in said
+    assert "export ANTHROPIC" not in said
+
+
+def test_a_child_killed_again_and_again_comes_back_every_time(serve: Serve) -> None:
+    server = serve("--engine", "simulator")
+    for _ in range(4):
+        server.kill("dispatch")
+    batch = server.calls.create(ENTRIES)["id"]
+    server.calls.ended(batch)
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize(

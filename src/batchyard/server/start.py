@@ -12,14 +12,14 @@ from contextlib import ExitStack
 from batchyard.clock import SystemClock
 from batchyard.config import Settings
 from batchyard.engine import Model
-from batchyard.errors import ConfigurationError
+from batchyard.errors import ConfigurationError, StorageFailed
 from batchyard.routing import Routing
 from batchyard.server import listen
 from batchyard.server.banner import banner, show
 from batchyard.server.engines.specs import parse_specs
 from batchyard.server.engines.survey import Survey, survey
 from batchyard.server.processes.errand import Errand, Role
-from batchyard.server.processes.kept import KeptProcess
+from batchyard.server.processes.kept import REFUSED, KeptProcess
 from batchyard.server.processes.supervisor import Supervisor
 from batchyard.store.lock import lock, lock_half
 from batchyard.telemetry import configure_logging
@@ -28,7 +28,7 @@ from batchyard.telemetry import configure_logging
 def serve(settings: Settings) -> int:
     """Run a server until it is asked to stop; returns the exit status.
 
-    Raises `ConfigurationError`, `DataDirectoryBusy` or `StorageFailed` before anything is started.
+    Raises `ConfigurationError`, `DataDirectoryBusy` or `StorageFailed` for what can never run.
     """
     configure_logging(settings.log_level, process="supervisor")
     os.umask(0o077)
@@ -67,7 +67,12 @@ async def _supervise(
         origin = listen.origin(listener) if listener is not None else None
         show(_first_lines(settings, found, news, origin))
 
-    return await supervisor.run(say_where)
+    status = await supervisor.run(say_where)
+    complaint = next((process.complaint for process in processes if process.complaint), None)
+    if status and complaint:
+        kind = ConfigurationError if status == REFUSED else StorageFailed
+        raise kind(str(complaint["error"]), fix=complaint.get("fix"))
+    return status
 
 
 def _first_lines(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Callable, Coroutine
 
 import uvloop
 
-from batchyard.errors import BatchyardError, ConfigurationError, SchemaMismatch
+from batchyard.errors import ConfigurationError, SchemaMismatch, StorageError
 from batchyard.server.processes.errand import Errand
 from batchyard.server.processes.kept import REFUSED
 from batchyard.telemetry import configure_logging
@@ -30,12 +31,13 @@ def main(role: str) -> int:
     errand = Errand.read(line)
     threading.Thread(target=_leave_with_the_supervisor, daemon=True).start()
     configure_logging(errand.settings.log_level, process=errand.role)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every plugin it has
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(work(errand, _say_ready))
-    except (ConfigurationError, SchemaMismatch) as error:
-        _complain(error)
-        return REFUSED
+            return runner.run(work(errand, _say))
+    except (ConfigurationError, StorageError) as error:
+        _say(error=error.message, fix=error.fix)
+        return REFUSED if isinstance(error, ConfigurationError | SchemaMismatch) else 1
 
 
 def _work(role: str) -> Work:
@@ -59,16 +61,14 @@ def _leave_with_the_supervisor() -> None:
     os._exit(0)
 
 
-def _say_ready(**news: object) -> None:
-    """Tell the supervisor that work is accepted; afterwards standard output is the log's."""
+def _say(**news: object) -> None:
+    """Tell the supervisor, once, that work is accepted or why it never will be.
+
+    Afterwards standard output is the log's.
+    """
     with os.fdopen(os.dup(1), "w") as out:
         out.write(json.dumps(news) + "\n")
     os.dup2(2, 1)
-
-
-def _complain(error: BatchyardError) -> None:
-    sys.stderr.write(f"error: {error.message}\n" + (f"  fix: {error.fix}\n" if error.fix else ""))
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from batchyard.clock import Clock
 from batchyard.server.processes.errand import Errand
@@ -21,17 +22,25 @@ REFUSED = 2
 RESTART_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Wait before the first, second, … restart in a row; the last one stays."""
 
+FAILED_STARTS_MAX = 3
+"""A child that ends by itself so often without ever having been ready is given up."""
+
 HEALTHY_SECONDS = 30.0
 """A child that lived so long has shown that it can: the next restart is immediate again."""
 
 
 class KeptProcess:
-    """Keeps one child alive. `ready` is set when the child has said so for the first time."""
+    """Keeps one child alive.
+
+    `ready` is set when the child has said so for the first time, with its `news`; `complaint` is
+    what it last said instead: `error` and `fix`, in words.
+    """
 
     def __init__(self, errand: Errand, *, pass_fds: Sequence[int], clock: Clock) -> None:
         self.role = errand.role
         self.ready = asyncio.Event()
-        self.news: dict[str, object] = {}
+        self.news: dict[str, Any] = {}
+        self.complaint: dict[str, str | None] = {}
         self._errand = errand.line()
         self._pass_fds = tuple(pass_fds)
         self._clock = clock
@@ -40,13 +49,16 @@ class KeptProcess:
         self._gone = asyncio.Event()
 
     async def keep(self) -> int:
-        """Run until `end` or until the child refuses; returns the child's last exit status."""
-        deaths = 0
+        """Run until `end`, or until the child refuses or never comes up: its last status."""
+        deaths = failed_starts = 0
         try:
             while True:
                 started = self._clock.monotonic()
                 status = await self._run_once()
-                if self._ending.is_set() or status == REFUSED:
+                # A negative status is a signal from outside: nothing the child did.
+                failed_starts += status > 0 and not self.ready.is_set()
+                given_up = status == REFUSED or failed_starts >= FAILED_STARTS_MAX
+                if self._ending.is_set() or given_up:
                     return status
                 if self._clock.monotonic() - started > HEALTHY_SECONDS:
                     deaths = 0
@@ -97,13 +109,16 @@ class KeptProcess:
         with contextlib.suppress(ConnectionError):
             process.stdin.write(self._errand)
             await process.stdin.drain()
-        if said := await process.stdout.readline():
-            self.news = _understood(said)
+        news = _understood(await process.stdout.readline())
+        if "error" in news:
+            self.complaint = news
+        elif news:
+            self.news = news
             self.ready.set()
         return await process.wait()
 
 
-def _understood(line: bytes) -> dict[str, object]:
+def _understood(line: bytes) -> dict[str, Any]:
     try:
         told = json.loads(line)
     except ValueError:

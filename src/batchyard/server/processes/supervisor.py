@@ -41,12 +41,15 @@ class Supervisor:
             announcing = group.create_task(self._announce(on_ready))
             asked = group.create_task(self._asked.wait())
             await asyncio.wait([*kept, asked], return_when=asyncio.FIRST_COMPLETED)
+            gave_up = [task.result() for task in kept if task.done()]
             announcing.cancel()
             hurried = group.create_task(self._hurry())
             await self._end()
             hurried.cancel()
             asked.cancel()
-        return 0 if self._asked.is_set() else REFUSED
+        if self._asked.is_set():
+            return 0
+        return REFUSED if REFUSED in gave_up else 1
 
     async def _announce(self, on_ready: Callable[[], None]) -> None:
         for process in self._processes:
