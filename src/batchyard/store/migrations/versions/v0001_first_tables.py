@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -19,16 +21,16 @@ def upgrade() -> None:
     _engine_reports()
 
 
-def _text(name: str, *, nullable: bool = False, **more: object) -> sa.Column[str]:
-    return sa.Column(name, sa.String, nullable=nullable, **more)  # type: ignore[arg-type]
+def _text(name: str, *, nullable: bool = False, **more: Any) -> sa.Column[str]:
+    return sa.Column(name, sa.String, nullable=nullable, **more)
 
 
 def _moment(name: str, *, nullable: bool = False) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=nullable)
 
 
-def _int(name: str, **more: object) -> sa.Column[int]:
-    return sa.Column(name, sa.Integer, nullable=False, **more)  # type: ignore[arg-type]
+def _int(name: str, **more: Any) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, nullable=False, **more)
 
 
 def _tally() -> list[sa.Column[int]]:
