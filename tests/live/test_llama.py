@@ -12,6 +12,7 @@ import pytest
 from tests.live.conftest import Serve
 from tests.live.harness.calls import Calls, request
 from tests.live.harness.serving import Server
+from tests.live.harness.waiting import eventually
 from tests.tiny_model import tiny_gguf
 from tests.tiny_model.serve import LlamaServer, serving
 
@@ -60,6 +61,18 @@ def one_slot() -> Iterator[LlamaServer]:
         yield upstream
 
 
+def served(server: Server) -> str:
+    """The name of the engine's model, once that is loaded."""
+
+    def listed() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = server.calls.ask("GET", "/v1/models").json["data"]
+        return found
+
+    eventually(lambda: bool(listed()), within=30, what="the model to be loaded")
+    name: str = listed()[0]["id"]
+    return name
+
+
 def run(server: Server, requests: list[dict[str, Any]]) -> dict[str, Any]:
     calls = Calls(server.url)
     try:
@@ -85,7 +98,7 @@ def test_over_http_a_batch_reaches_the_engine_in_prefix_order(
 
 def test_inside_the_server_a_batch_reaches_the_engine_in_prefix_order(serve: Serve) -> None:
     server = serve("--engine", f"llama:{tiny_gguf()},slots=1,context=4096,cache_ram=0")
-    model = server.calls.ask("GET", "/v1/models").json["data"][0]["id"]
+    model = served(server)
     results = run(server, interleaved(model))
     assert {result["type"] for result in results.values()} == {"succeeded"}
     assert cached_share(results) >= CACHED_SHARE
@@ -104,7 +117,7 @@ def test_every_way_in_gives_the_same_text(serve: Serve, one_slot: LlamaServer) -
         f"llama:{tiny_gguf()},slots=1,context=4096,cache_ram=0",
     ):
         server = serve("--engine", engine)
-        model = server.calls.ask("GET", "/v1/models").json["data"][0]["id"]
+        model = served(server)
         for entry in asked:
             entry["params"]["model"] = model
         results = run(server, asked)
@@ -127,7 +140,7 @@ def test_every_way_in_gives_the_same_text(serve: Serve, one_slot: LlamaServer) -
 
 def test_live_calls_reach_the_engine_inside_the_dispatch_process(serve: Serve) -> None:
     server = serve("--engine", f"llama:{tiny_gguf()}")
-    model = server.calls.ask("GET", "/v1/models").json["data"][0]["id"]
+    model = served(server)
     ask = request("x", "hello there", model=model, max_tokens=8)["params"]
     whole = server.calls.ask("POST", "/v1/messages", json.dumps(ask).encode())
     assert whole.status == 200, whole
