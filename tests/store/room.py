@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ def body(names: Iterable[str], salt: str = "") -> bytes:
     return json.dumps(
         {"requests": [{"custom_id": name, "params": params} for name in names]}
     ).encode()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Give the loop and the threads their turns until it holds."""
+    while not condition():
+        await asyncio.sleep(0)
 
 
 def numbered(count: int) -> list[str]:
