@@ -190,7 +190,7 @@ def _pace(view: View, dash: str) -> list[str]:
     if view.reason:
         return [view.reason]
     if view.state in ("queued", "finalising"):
-        return [view.state]
+        return []
     speed = [] if view.rate is None else [f"{view.rate:.1f} req/s"]
     return [*speed, f"ETA {eta_text(view.eta, dash)}" if view.eta else "ETA estimating"]
 
