@@ -42,6 +42,10 @@ class Fault:
     act: Act
     times: int = 0
 
+    def on(self, attempt: int) -> Fault | None:
+        """Itself, if it happens to a request's try number `attempt` (from 1)."""
+        return self if not self.times or attempt <= self.times else None
+
 
 def ok() -> Fault:
     """No fault: the echo."""

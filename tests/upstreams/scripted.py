@@ -235,13 +235,13 @@ class Scripted:
         if self.poison and self.poison in exchange.body:
             return faults.status(500)
         if b"fault=" in exchange.body and (order := _ORDER.search(exchange.body)):
-            return _for_this_try(faults.parse_fault(order[1].decode()), exchange)
+            return faults.parse_fault(order[1].decode()).on(exchange.attempt)
         if self.script:
             return self.script.popleft()
         if self.decide and (fault := self.decide(exchange)):
-            return _for_this_try(fault, exchange)
+            return fault.on(exchange.attempt)
         if self.fault and (not self.every or exchange.number % self.every == self.every - 1):
-            return _for_this_try(self.fault, exchange)
+            return self.fault.on(exchange.attempt)
         return None
 
     def _page(self, connection: Connection, exchange: Exchange, path: str) -> None:
@@ -271,10 +271,6 @@ class Scripted:
                 self._watchers.remove(watcher)
                 if not waiter.done():
                     waiter.set_result(None)
-
-
-def _for_this_try(fault: Fault, exchange: Exchange) -> Fault | None:
-    return fault if not fault.times or exchange.attempt <= fault.times else None
 
 
 async def _serve(options: argparse.Namespace) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.engines.simulator.options import Options, parse, seconds
+from batchyard.engines.simulator.options import _READERS, Options, parse, seconds
 from batchyard.errors import ConfigurationError
 
 
@@ -26,6 +27,12 @@ def test_every_option_has_a_text_form() -> None:
         latency=0.05, jitter=0.005, prefill=2e-5, decode=0.001, faults=0.02,
         permanent=0.01, overload=1.0, retry_after=2.0, down=(60.0, 120.0),
     )  # fmt: skip
+
+
+def test_every_option_is_in_the_reference() -> None:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "simulator.md"
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in _READERS if f"| `{name}` |" not in text] == []
 
 
 def test_nothing_told_is_the_default() -> None:
