@@ -168,6 +168,20 @@ def test_one_prompt_for_all_is_read_about_once() -> None:
     assert asked < 1.3 * count * len(prompt)
 
 
+def test_where_nothing_is_shared_each_key_is_looked_at_about_once() -> None:
+    keys = [b"%06d" % (number * 7919 % 1_000_003) * 20 for number in range(500)]
+    looks = 0
+
+    def read_key(number: int, depth: int, size: int) -> bytes:
+        nonlocal looks
+        looks += 1
+        return keys[number][depth : depth + size]
+
+    found, _ = prefix_order(range(len(keys)), read_key, memory=50_000)
+    assert list(found) == sorted(range(len(keys)), key=keys.__getitem__)
+    assert looks < 1.1 * len(keys)
+
+
 def test_no_more_than_the_memory_is_held_at_once() -> None:
     held = 0
     keys = [b"%09d" % (number * 7919 % 10_007) * 500 for number in range(2_000)]

@@ -6,21 +6,30 @@ import json
 import random
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchyard.batches import envelope, windows
+from batchyard.batches import envelope, jsontext, windows
 from batchyard.errors import InvalidRequest
 from tests.batches.documents import accepted, damaged, document
 from tests.batches.test_envelope import BODY, NOT_JSON, asked, listed, of, reader, refusal
 
 
-@pytest.fixture(params=[16, 100, 5_000])
+@contextmanager
+def small(window: int) -> Iterator[None]:
+    """Everything is read in pieces that short bodies do not fit into."""
+    pieces = patch.object(windows, "_TAIL", 64), patch.object(jsontext, "_PIECE", 20)
+    with patch.object(windows, "WINDOW", window), pieces[0], pieces[1]:
+        yield
+
+
+@pytest.fixture(params=[16, 17, 100, 5_000])
 def small_windows(request: pytest.FixtureRequest) -> Iterator[None]:
-    with patch.object(windows, "WINDOW", request.param), patch.object(windows, "_TAIL", 64):
+    with small(request.param):
         yield
 
 
@@ -74,7 +83,7 @@ def test_whatever_the_writing_the_entries_are_those_json_sees(
     body = document(random.Random(seed), count)
     expected = accepted(body)
     assert expected is not None
-    with patch.object(windows, "WINDOW", window):
+    with small(window):
         assert envelope.check(reader(body), 100) == count
         found = listed(body)
     assert [
@@ -91,7 +100,7 @@ def test_a_damaged_body_is_taken_exactly_when_json_and_the_rules_take_it(
     chance = random.Random(seed)
     body = damaged(chance, document(chance, count))
     expected = accepted(body)
-    with patch.object(windows, "WINDOW", window):
+    with small(window):
         if expected is None:
             refusal(body)
         else:

@@ -32,7 +32,7 @@ WINDOW = 256 * 1024
 """Bytes parsed in one call: some milliseconds, so that other threads get their turn."""
 
 _GUESSES_MAX = 8
-_DOUBT = 16  # a fault this close to the end of cut text may be the doing of the cut
+_PADDING = b" " * 16  # after the last byte, so that the parser can name a fault just before it
 _TAIL = 16 * 1024
 _SHOWN_MAX = 100
 _BRACE = ord("{")
@@ -137,7 +137,7 @@ def _parse(
         for comma in _guesses(text):
             text[comma] = ord("]")
             try:
-                found = _attempt(text, comma + 1, reading, doubt=_DOUBT)
+                found = _attempt(text, comma + 1, reading)
             finally:
                 text[comma] = ord(",")
             if found and found[1] != comma + 1:
@@ -145,9 +145,9 @@ def _parse(
             if found and found[0]:
                 return found[0], comma, False
     else:
-        text += b" " * _DOUBT  # so that the parser can name a fault in the last bytes
-    found = _attempt(text, len(text), reading, doubt=0 if ended else _DOUBT)
-    last = len(text) - _DOUBT if ended else len(text)
+        text += _PADDING
+    found = _attempt(text, len(text), reading)
+    last = len(text) - len(_PADDING) if ended else len(text)
     if found:
         return found[0], min(found[1], last), True
     if ended:
@@ -174,9 +174,7 @@ def _guesses(text: bytearray) -> Generator[int, None, None]:
         upto, span = begin, span * 4
 
 
-def _attempt(
-    text: bytearray, end: int, reading: _Reading, *, doubt: int
-) -> tuple[list[Item], int] | None:
+def _attempt(text: bytearray, end: int, reading: _Reading) -> tuple[list[Item], int] | None:
     """The entries of `text[:end]` and the index at which their list was over; None for cut text.
 
     The list is over before `end` when something follows its closing bracket.
@@ -190,7 +188,7 @@ def _attempt(
         place = fault_place(error, end)
         if "trailing characters" in str(error):
             return _decode(view[: place - 1]), place - 1
-        if place < end - doubt:
+        if place < end:  # a fault at the very end is the doing of the cut
             refuse_malformed(plain_words(error), reading.at + place - 1)
     except RecursionError:
         refuse_nesting()
