@@ -1,1 +1,1 @@
-"""What runs next: pure choices as tables, the rest on a held clock."""
+"""The dispatch room on a held clock."""

@@ -180,3 +180,30 @@ async def test_a_full_disk_makes_work_wait_and_loses_nothing(
     assert all_echoed(await house.lines(batch), requests)
     assert set(engine.asked.values()) == {1}, "held answers are not asked for again"
     await house.stop()
+
+
+async def test_poison_ends_errored_also_when_nobody_is_left_to_succeed_beside_it(
+    house: House, engine: ScriptedEngine
+) -> None:
+    engine.fault = lambda text, tries: (
+        Unavailable("image input is not supported", status=500) if text in BAD else None
+    )
+    batch = await house.create(asks(20))
+    ended = await house.ended(batch, within=120)
+    assert (ended.tally.succeeded, ended.tally.errored) == (17, 3)
+    assert max(engine.asked[text] for text in BAD) <= 12
+
+
+BAD = ("q 3", "q 4", "q 5")
+
+
+async def test_many_poisoned_requests_side_by_side_hold_up_nobody(
+    house: House, engine: ScriptedEngine
+) -> None:
+    bad = {f"q {number}" for number in range(40)}
+    engine.fault = lambda text, tries: (
+        Unavailable("image input is not supported", status=500) if text in bad else None
+    )
+    batch = await house.create(asks(400))
+    ended = await house.ended(batch, within=600)
+    assert (ended.tally.succeeded, ended.tally.errored) == (360, 40)
