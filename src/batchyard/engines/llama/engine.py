@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Self
 from batchyard import wire
 from batchyard.engine import Ask, Forwarded, Model, Operation, Reply
 from batchyard.engines.failures import classify
+from batchyard.engines.http import HttpClient
 from batchyard.engines.llama import stops
 from batchyard.engines.llama.options import LlamaOptions
 from batchyard.engines.llama.process import LlamaProcess
@@ -17,6 +19,9 @@ from batchyard.engines.openai import ChatEngine
 from batchyard.errors import ConfigurationError, Spent
 
 INSTALL = "pip install 'batchyard[llama]'"
+ANSWER_SECONDS = 3_600.0
+"""The longest answer: a CPU is slow, and a child that died is noticed by its closed connections."""
+
 _MAGIC = b"GGUF"
 
 
@@ -35,6 +40,7 @@ class LlamaEngine:
         self.name = path.stem
         self.slots = options.slots
         self._process = LlamaProcess(path.absolute(), path.stem, options)
+        self._room = asyncio.Semaphore(options.slots)
         self._address = ""
         self._chat: ChatEngine | None = None
 
@@ -42,7 +48,15 @@ class LlamaEngine:
         return f"<{type(self).__name__} {self.name}>"
 
     async def create_message(self, ask: Ask) -> Reply:
-        """As `Engine` says."""
+        """As `Engine` says. No more at once than there are slots, in the order of the calls.
+
+        What waits here rather than in llama.cpp's own queue cannot time out there, and does not
+        stand before a live call, which goes straight to the next free slot.
+        """
+        async with self._room:
+            return await self._create_message(ask)
+
+    async def _create_message(self, ask: Ask) -> Reply:
         chat = await self._running()
         request = await chat.translated(ask)
         if not stops.has_better_door(request):
@@ -82,7 +96,8 @@ class LlamaEngine:
             if self._chat is not None:
                 await self._chat.close()
             self._address = address
-            self._chat = ChatEngine(address, api_key=self._process.key, name=self.name)
+            http = HttpClient(address, total_seconds=ANSWER_SECONDS, idle_seconds=ANSWER_SECONDS)
+            self._chat = ChatEngine(address, api_key=self._process.key, http=http, name=self.name)
         return self._chat
 
 
