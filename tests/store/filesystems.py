@@ -7,6 +7,7 @@ import errno
 import os
 import random
 import shutil
+import threading
 from pathlib import Path
 
 from batchyard.store.segments.files import FileSystem
@@ -126,19 +127,30 @@ class FullFileSystem(FileSystem):
     """Takes `room` more bytes, then fails like a full disk until `room` is raised or None."""
 
     def __init__(self) -> None:
-        self.room: int | None = None
+        self._room: int | None = None
+        self._lock = threading.Lock()
         self.error = errno.ENOSPC
         self.refused = 0
 
+    @property
+    def room(self) -> int | None:
+        return self._room
+
+    @room.setter
+    def room(self, value: int | None) -> None:
+        with self._lock:
+            self._room = value
+
     def write(self, fd: int, data: memoryview, offset: int) -> int:
-        if self.room is None:
-            return super().write(fd, data, offset)
-        written = super().write(fd, data[: self.room], offset) if self.room else 0
-        self.room -= written
-        if not written:
-            self.refused += 1
-            raise OSError(self.error, os.strerror(self.error))
-        return written
+        with self._lock:
+            if self._room is None:
+                return super().write(fd, data, offset)
+            written = super().write(fd, data[: self._room], offset) if self._room else 0
+            self._room -= written
+            if not written:
+                self.refused += 1
+                raise OSError(self.error, os.strerror(self.error))
+            return written
 
 
 class FailingSync(FileSystem):
