@@ -158,8 +158,9 @@ class Committer:
             closing = False
             while not closing:
                 closing = self._wait_for_work()
+                began = self._clock.monotonic()
                 self._round()
-                self._pause()
+                self._pause(self._clock.monotonic() - began)
         except Exception as error:  # noqa: BLE001 the edge of a thread: nobody else would hear it
             self._die(error)
 
@@ -191,13 +192,14 @@ class Committer:
             self._clean = handed_in
         self._call_soon(self.tell, news)
 
-    def _pause(self) -> None:
+    def _pause(self, worked_seconds: float) -> None:
         """Between rounds: to let lines gather, or a full disk be emptied."""
+        rest = max(0.0, WINDOW_SECONDS - worked_seconds)
         with self._changed:
             if self._held or self._uncounted:
                 self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
             else:
-                self._changed.wait_for(lambda: self._urgent or self._closing, WINDOW_SECONDS)
+                self._changed.wait_for(lambda: self._urgent or self._closing, rest)
 
     def _write(self) -> StorageError | None:
         """Make what is held durable, the segments side by side; the error of those left held."""
