@@ -67,21 +67,27 @@ class Hand:
             self._sendable.setdefault(batch.id, deque()).append(cursor)
             self.share.enter(batch.id, batch.workspace_id)
 
-    def next(self, resting_max: int) -> Job | None:
+    @property
+    def untried(self) -> bool:
+        """Whether there are requests that were never sent."""
+        return bool(self._sendable)
+
+    def next(self, resting_max: int, *, afar: bool = False) -> Job | None:
         """The request to send now: one that was asked before, else by fair share.
 
         With `resting_max` requests already waiting to be asked again nothing new is started, or an
-        engine that refuses everything would be offered the whole batch.
+        engine that refuses everything would be offered the whole batch. `afar` takes one never
+        sent, as unlike the latest as there is: requests that fail alike often stand side by side.
         """
-        if self._again:
+        if self._again and not (afar and self._sendable):
             return self._again.popleft()
-        if len(self._resting) >= resting_max:
+        if len(self._resting) >= resting_max and not afar:
             return None
         batch_id = self.share.pick(self._sendable.keys())
         if batch_id is None:
             return None
-        cursor = self._sendable[batch_id][0]
-        entry = cursor.waiting.popleft()
+        cursor = self._sendable[batch_id][-1 if afar else 0]
+        entry = cursor.waiting.pop() if afar else cursor.waiting.popleft()
         self.share.charge(batch_id, entry.length / 4 + 16)
         if not cursor.waiting:
             self._exhausted(cursor)

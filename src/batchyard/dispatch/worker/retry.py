@@ -38,11 +38,13 @@ class Tries:
     alike: int = 0
     successes_seen: int = 0  # the worker's count of answers when the last failure was judged
 
-    def after(self, fault: str, successes: int) -> Tries:
-        """One more failure. It counts towards poison only if a neighbour succeeded meanwhile."""
+    def after(self, fault: str, successes: int, *, alone: bool = False) -> Tries:
+        """One more failure. It counts towards poison only if a neighbour succeeded meanwhile, or
+        when it is `alone`: every neighbour has succeeded before and none is left to do it again.
+        """
         if fault != self.fault:
             return Tries(self.total + 1, fault, 1, successes)
-        alike = self.alike + (successes > self.successes_seen)
+        alike = self.alike + (alone or successes > self.successes_seen)
         return Tries(self.total + 1, fault, alike, successes)
 
 

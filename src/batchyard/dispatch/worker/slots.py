@@ -9,7 +9,7 @@ from collections.abc import Callable
 from batchyard.batches.request import Entry
 from batchyard.dispatch.worker.attempt import Line, attempt, errored, unanswered
 from batchyard.dispatch.worker.hand import Cursor, Hand, Job
-from batchyard.dispatch.worker.health import Health
+from batchyard.dispatch.worker.health import FAILURES_IN_A_ROW_MAX, Health
 from batchyard.dispatch.worker.limiter import Limiter
 from batchyard.dispatch.worker.retry import Again, GiveUp, Hold, fault_name, judge
 from batchyard.engine import Engine
@@ -30,6 +30,9 @@ log = logger(__name__)
 
 RESTING_MIN = 16
 """Requests that may wait to be asked again before nothing new is started, however low the limit."""
+
+AFAR_PROBES = 4
+"""Probes of an engine that fails in a row which ask something unlike what failed."""
 
 
 class Slots:
@@ -61,6 +64,8 @@ class Slots:
         self._strict_version = strict_version
         self._random = random.Random(seed)  # noqa: S311 (jitter, not secrecy)
         self._running: set[Job] = set()
+        self._in_trouble: set[Job] = set()  # failed since the engine last answered anybody
+        self._has_answered = False
         self._draining = False
         self.on_idle: Callable[[], None] = _nobody
         self.on_trouble: Callable[[], None] = _nobody
@@ -121,7 +126,8 @@ class Slots:
         health = self._health
         if not health.up and (health.unreachable or health.seconds_to_probe() > 0):
             return None
-        return self._hand.next(max(RESTING_MIN, 2 * self._limiter.limit))
+        afar = health.state == "waiting" and health.failed_probes <= AFAR_PROBES
+        return self._hand.next(max(RESTING_MIN, 2 * self._limiter.limit), afar=afar)
 
     async def _slot(self, job: Job) -> None:
         """Ask, settle, and go on with the next request: a slot lives as long as there is work."""
@@ -168,19 +174,20 @@ class Slots:
 
     def _answered(self, job: Job, line: Line) -> None:
         if line.outcome == "succeeded":
-            self._health.answered()
+            self._engine_answered()
             self._limiter.succeeded(len(self._running))
             self._hand.share.charge(job.cursor.key[0], 2.0 * line.usage.output_tokens)
         self.settle(job.cursor, job.entry, line)
 
     def _failed(self, job: Job, error: EngineError) -> None:
         jitter = self._random.random()
-        job.tries = job.tries.after(fault_name(error), self._health.answers)
+        alone = self._is_alone(job, error)
+        job.tries = job.tries.after(fault_name(error), self._health.answers, alone=alone)
         if isinstance(error, Rejected):
-            self._health.answered()
+            self._engine_answered()
         elif _is_load(error):
             self._limiter.pushed_back(job.ticket, len(self._running))
-        if isinstance(error, Spent) or (isinstance(error, Unavailable) and error.status):
+        if _may_be_its_own(error) and not alone:
             self._health.failed(error.message, jitter)
         match judge(error, job.tries, jitter):
             case GiveUp(type=kind, message=message):
@@ -192,6 +199,23 @@ class Slots:
                 self._put_back(job, after=seconds)
         if not self._health.up:
             self.on_trouble()
+
+    def _engine_answered(self) -> None:
+        self._health.answered()
+        self._has_answered = True
+        self._in_trouble.clear()
+
+    def _is_alone(self, job: Job, error: EngineError) -> bool:
+        """Whether a failing request has no neighbour left to be compared with.
+
+        Everybody else was answered; and those that still fail are few, or failed before while
+        others were answered, so that they, not the engine, are odd.
+        """
+        if not _may_be_its_own(error):
+            return False
+        self._in_trouble.add(job)
+        fresh = sum(one.tries.alike < 2 for one in self._in_trouble)
+        return self._has_answered and fresh < FAILURES_IN_A_ROW_MAX and not self._hand.untried
 
     def _put_back(self, job: Job, after: float = 0.0) -> None:
         cursor = job.cursor
@@ -235,6 +259,11 @@ class Slots:
 
 def _nobody() -> None:
     """Until somebody wants to be told."""
+
+
+def _may_be_its_own(error: EngineError) -> bool:
+    """Whether the engine, though reached, failed in a way that the request may be to blame for."""
+    return isinstance(error, Spent) or (isinstance(error, Unavailable) and error.status is not None)
 
 
 def _is_load(error: EngineError) -> bool:
