@@ -195,6 +195,20 @@ def test_a_stream_that_breaks_off_ends_in_an_error_event(chunks: list[bytes], wo
     assert [event["type"] for event in events].count("error") == 1
 
 
+def test_a_stream_ends_once_however_often_it_is_told_to() -> None:
+    stream = MessageStream(WANTED)
+    assert b"event: error" in stream.fail("the line went dead")
+    assert stream.fail("again") == b""
+    assert stream.feed(chunk({"content": "late"})) == b""
+    assert stream.finish() == b""
+
+
+def test_arguments_sent_as_an_object_are_sent_on_as_text() -> None:
+    call = {"index": 0, "id": "a", "function": {"name": "look", "arguments": {"at": "here"}}}
+    whole = accumulated(streamed(chunk({"tool_calls": [call]}), chunk(finish="tool_calls")))
+    assert whole["content"][0]["input"] == {"at": "here"}
+
+
 def test_comments_other_fields_and_windows_line_ends_are_no_trouble() -> None:
     raw = b": ping\r\nevent: x\r\nid: 1\r\n" + chunk({"content": "a"}).replace(b"\n", b"\r\n")
     whole = accumulated(streamed(raw, chunk(finish="stop").rstrip(b"\n")))

@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from batchyard.engines.translate.faults import reject
+from batchyard.errors import Rejected
 
 PAGES_MAX = 600
 """The most pages read of one document, as many as the hosted API takes."""
@@ -42,13 +43,9 @@ def _pages(raw: bytes, path: str) -> list[str]:
         if count > PAGES_MAX:
             reject(path, f"document: this PDF has {count} pages, more than {PAGES_MAX}")
         return [_clean(page.extract_text()) for page in reader.pages]
-    except RecursionError:
-        reject(path, "document: this PDF cannot be read: nested too deeply")
+    except Rejected:
+        raise
     except Exception as error:
-        from batchyard.errors import Rejected
-
-        if isinstance(error, Rejected):
-            raise
         # A broken file makes pypdf raise whatever its parser stumbles over: it is the file's fault.
         reject(path, f"document: this PDF cannot be read: {error}")
 
