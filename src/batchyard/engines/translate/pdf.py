@@ -43,9 +43,9 @@ def _pages(raw: bytes, path: str) -> list[str]:
         if count > PAGES_MAX:
             reject(path, f"document: this PDF has {count} pages, more than {PAGES_MAX}")
         return [_clean(page.extract_text()) for page in reader.pages]
-    except Rejected:
-        raise
     except Exception as error:
+        if isinstance(error, Rejected):
+            raise
         # A broken file makes pypdf raise whatever its parser stumbles over: it is the file's fault.
         reject(path, f"document: this PDF cannot be read: {error}")
 
