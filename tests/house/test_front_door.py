@@ -13,7 +13,7 @@ import pytest
 from tests.house.tree import ROOT
 
 HEAVY = {
-    "alembic", "anthropic", "asyncio", "pydantic", "pydantic_settings", "pyreqwest", "rich",
+    "alembic", "anthropic", "asyncio", "httpx2", "pydantic", "pydantic_settings", "rich",
     "sqlalchemy", "starlette", "structlog", "uvicorn", "uvloop", "xllamacpp",
 }  # fmt: skip
 ROOMS = {
@@ -50,7 +50,7 @@ def test_help_loads_no_room_and_nothing_heavy(argument: str) -> None:
 @pytest.mark.parametrize("verb", ["serve", "create", "watch"])
 def test_the_help_of_a_verb_loads_no_room_of_the_server(verb: str) -> None:
     modules = loaded(verb, "--help")
-    assert modules & (HEAVY - {"asyncio"}) == set()
+    assert modules & (HEAVY - {"asyncio", "httpx2"}) == set()
     assert modules & {f"batchyard.{room}" for room in ROOMS - {"batches", "client"}} == set()
 
 
