@@ -81,6 +81,17 @@ def run(server: Server, requests: list[dict[str, Any]]) -> dict[str, Any]:
         calls.close()
 
 
+def served(server: Server) -> str:
+    """The name of the only model, once the engine has told it."""
+
+    def look() -> str:
+        models = server.calls.ask("GET", "/v1/models").json["data"]
+        name: str = models[0]["id"] if models else ""
+        return name
+
+    return eventually(look, within=20)
+
+
 @pytest.mark.parametrize("dialect", ["anthropic", "openai"])
 def test_over_http_a_batch_reaches_the_engine_in_prefix_order(
     serve: Serve, one_slot: LlamaServer, dialect: str
