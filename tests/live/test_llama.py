@@ -61,18 +61,6 @@ def one_slot() -> Iterator[LlamaServer]:
         yield upstream
 
 
-def served(server: Server) -> str:
-    """The name of the engine's model, once that is loaded."""
-
-    def listed() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = server.calls.ask("GET", "/v1/models").json["data"]
-        return found
-
-    eventually(lambda: bool(listed()), within=30, what="the model to be loaded")
-    name: str = listed()[0]["id"]
-    return name
-
-
 def run(server: Server, requests: list[dict[str, Any]]) -> dict[str, Any]:
     calls = Calls(server.url)
     try:
