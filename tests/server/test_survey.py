@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -186,3 +189,24 @@ def test_the_public_url_is_the_one_to_export() -> None:
 def test_many_models_are_counted_rather_than_listed() -> None:
     many = Found(True, "ollama", "http://h:1", ("a", "b", "c", "d", "e"), "")
     assert "a, b, c and 2 more" in lines(found=(many,))
+
+
+def test_a_reader_who_has_left_ends_nothing() -> None:
+    """As in `batchyard serve | head -1`."""
+    code = "from batchyard.server.banner import show; show(['batchyard'] * 9); print(end='')"
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_terminal_without_our_signs_gets_others() -> None:
+    code = "from batchyard.server.banner import show; show(['a · b ✓ → ü'])"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    said = subprocess.check_output([sys.executable, "-c", code], env=environment)
+    assert said == b"a - b + -> ?\n"

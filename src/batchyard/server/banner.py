@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,19 +61,21 @@ def banner(
 
 
 def show(lines: Sequence[str]) -> None:
-    """Print to standard output: in colour on a terminal, plainly elsewhere, never failing."""
+    """Print to standard output: in colour on a terminal, plainly elsewhere. Never fails."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
-    for line in lines:
-        text = Text(_printable(line))
-        text.highlight_regex(r"^batchyard", "bold")
-        text.highlight_regex(r"^(engines|models|storage|auth)\b", "dim")
-        text.highlight_regex(r"✓", "green")
-        text.highlight_regex(r"https?://\S+", "cyan")
-        console.print(text)
-    console.file.flush()
+    # Whoever read our output may have left (`| head`), and rich would leave with them.
+    with contextlib.suppress(OSError, SystemExit):
+        for line in lines:
+            text = Text(_printable(line))
+            text.highlight_regex(r"^batchyard", "bold")
+            text.highlight_regex(r"^(engines|models|storage|auth)\b", "dim")
+            text.highlight_regex(r"✓", "green")
+            text.highlight_regex(r"https?://\S+", "cyan")
+            console.print(text)
+        console.file.flush()
 
 
 def _printable(line: str) -> str:
