@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,29 @@ async def test_a_server_that_speaks_no_tls_is_unavailable() -> None:
     ):
         with pytest.raises(Unavailable):
             await client.post(PATH, JSON, BODY)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionResetError(), "TLS failed (connection reset during the handshake)"),
+        (ConnectionRefusedError(111, "Connect call failed"), "connection refused"),
+        (
+            OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 111] again"),
+            "connection refused",
+        ),
+        (OSError("something else"), "something else"),
+        (socket.gaierror(-2, "Name not known"), "its name cannot be resolved (Name not known)"),
+        (ssl.SSLError(1, "[SSL] wrong version"), "TLS failed ([SSL] wrong version)"),
+        (UnicodeError("label too long"), "label too long"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_why_no_connection_came_about_is_told_in_plain_words(
+    error: OSError | UnicodeError, words: str
+) -> None:
+    """The first is all that uvloop tells of a server that speaks no TLS."""
+    assert route.reason(error) == words
 
 
 # -- proxies --------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import ipaddress
 import os
+import re
 import socket
 import ssl
 import urllib.request
@@ -120,12 +121,19 @@ def reason(error: OSError | UnicodeError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({error.reason or error})"
+        return f"TLS failed ({getattr(error, 'reason', None) or error.strerror or error})"
+    if isinstance(error, ConnectionResetError) and not error.args:
+        return "TLS failed (connection reset during the handshake)"
     if isinstance(error, socket.gaierror):
         return f"its name cannot be resolved ({error.strerror})"
+    if isinstance(error, ConnectionResetError):
+        return "connection reset by peer"  # asyncio and uvloop raise it without its number
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
-    return str(error) or type(error).__name__
+    # A name with several addresses fails with all of their errors in one sentence.
+    numbers = dict.fromkeys(re.findall(r"\[Errno (\d+)\]", str(error)))
+    told = ", ".join(os.strerror(int(number)).lower() for number in numbers)
+    return told or str(error) or type(error).__name__
 
 
 @lru_cache(maxsize=1)
