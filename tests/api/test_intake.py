@@ -125,9 +125,10 @@ async def test_what_a_bare_stream_still_holds_at_its_end_is_not_lost(
 ) -> None:
     """Its last byte may be read long before the last of what it stands for is out."""
     monkeypatch.setattr(unpack, "PIECE", 50)
-    body = body_of(2) + b" " * 150_000
-    request = call([bare_deflate(body)], content_encoding="deflate")
-    assert await taken(request, store) == (body, 2)
+    for spaces in range(1_000, 3_000, 100):
+        body = body_of(2) + b" " * spaces
+        request = call([bare_deflate(body)], content_encoding="deflate")
+        assert await taken(request, store) == (body, 2)
 
 
 async def test_a_body_of_exactly_the_limit_is_taken(store: Store) -> None:
