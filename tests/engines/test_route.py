@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tests.engines.raw import BODY, JSON, PATH, Serve, answering, listening, req
 
 TLS = Path(__file__).parent / "tls"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+_REFUSED = f"[Errno {errno.ECONNREFUSED}]"
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -90,9 +92,9 @@ async def test_a_server_that_speaks_no_tls_is_unavailable() -> None:
     ("error", "words"),
     [
         (ConnectionResetError(), "TLS failed (connection reset during the handshake)"),
-        (ConnectionRefusedError(111, "Connect call failed"), "connection refused"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed"), "connection refused"),
         (
-            OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 111] again"),
+            OSError(f"Multiple exceptions: {_REFUSED} Connect call failed, {_REFUSED} again"),
             "connection refused",
         ),
         (OSError("something else"), "something else"),
