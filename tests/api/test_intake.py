@@ -125,10 +125,10 @@ async def test_what_a_bare_stream_still_holds_at_its_end_is_not_lost(
 ) -> None:
     """Its last byte may be read long before the last of what it stands for is out."""
     monkeypatch.setattr(unpack, "PIECE", 50)
-    for spaces in range(1_000, 3_000, 100):
-        body = body_of(2) + b" " * spaces
+    for spaces in range(100, 1_000, 50):
+        body = b'{"requests":[{"custom_id":"a","params":{}}]}' + b" " * spaces
         request = call([bare_deflate(body)], content_encoding="deflate")
-        assert await taken(request, store) == (body, 2)
+        assert await taken(request, store) == (body, 1)
 
 
 async def test_a_body_of_exactly_the_limit_is_taken(store: Store) -> None:
