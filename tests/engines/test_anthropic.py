@@ -58,7 +58,10 @@ async def body_of(forwarded: Forwarded) -> bytes:
 async def test_params_reach_the_engine_byte_for_byte(
     engine: MessagesEngine, upstream: Scripted
 ) -> None:
-    params = b'{ "max_tokens":12345678901234567890, "x":1.10, "model":"echo-1","messages" :[]}'
+    params = (
+        b'{ "max_tokens":12345678901234567890, "x":1.10,\t"model":"echo-1",'
+        b'"messages" :[{"role":"user","content":"\\u0041"}], "x":2 }'
+    )
     await engine.create_message(Ask(params, "echo-1"))
     assert upstream.exchanges[0].body == params
 
