@@ -63,6 +63,15 @@ def test_what_is_left_out_takes_no_room(params: bytes, key: bytes) -> None:
     assert key_of(params) == key
 
 
+@pytest.mark.parametrize(
+    "model",
+    [b"1e400", b"9" * 5_000, b"-1e999", b"[1e400]", b"7", b"null", b"[" * 5_000 + b"]" * 5_000],
+)
+def test_a_model_that_is_no_name_stands_among_those_without_one(model: bytes) -> None:
+    odd = b'{"max_tokens":1,"model":' + model + b"}"
+    assert outline_of(odd, b'{"model":"m"}').by_model() == [("", [0]), ("m", [1])]
+
+
 def test_the_order_of_the_fields_of_params_does_not_matter() -> None:
     fields = {"tools": [1], "system": "S", "messages": [{"role": "user"}], "max_tokens": 1}
     chance = random.Random(5)

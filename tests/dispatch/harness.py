@@ -181,9 +181,13 @@ class House:
         body = json.dumps(
             {"requests": [{"custom_id": i, "params": p} for i, p in requests.items()]}
         ).encode()
+        return await self.create_of(body, len(requests), workspace)
+
+    async def create_of(self, body: bytes, count: int, workspace: str = WORKSPACE) -> Batch:
+        """The same of a body as it is sent."""
         spool = self.real_store.spool()
         spool.write(body)
-        new = NewBatch(workspace, len(requests), spool.sha256())
+        new = NewBatch(workspace, count, spool.sha256())
         batch = await self.store.create(spool, new, Limits())
         self.changed.set()
         return batch

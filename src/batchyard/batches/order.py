@@ -77,8 +77,8 @@ class Outline:
         """Take in the next request."""
         try:
             fields = _fields(params)
-        except RecursionError:
-            fields = _Fields()
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            fields = _Fields()  # a model that no parser can hold, like 1e400: judged when asked
         model = fields.model if isinstance(fields.model, str) else ""
         if model not in self._number_of:
             self._number_of[model] = len(self._models)

@@ -128,7 +128,7 @@ def check(
         )
     except msgspec.ValidationError as error:
         found = _api_words(str(error))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         found = f"params: not valid JSON: {error}"
     except RecursionError:
         found = "params: nested too deeply"
@@ -139,7 +139,7 @@ def model_of(params: bytes) -> str:
     """The model asked for, as sent; empty when there is none or it is no string."""
     try:
         return _decode_model(params).model
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return ""
 
 
@@ -147,7 +147,7 @@ def wanted_max_tokens(params: bytes) -> int | None:
     """The `max_tokens` asked for, None when it is not a number of tokens."""
     try:
         wanted = _decode_length(params).max_tokens
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     return int(wanted) if wanted == int(wanted) else None
 
