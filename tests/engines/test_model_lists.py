@@ -20,7 +20,7 @@ def born(seconds: int) -> Model:
     ("entry", "model"),
     [
         ({"id": "m"}, Model("m")),
-        ({"id": "m", "max_model_len": 4096, "owned_by": "vllm"}, Model("m", 4096)),
+        ({"id": "m", "max_model_len": 4096, "owned_by": "vllm"}, Model("m", 4096, 4096)),
         ({"id": "m", "meta": {"n_ctx": 2048, "n_ctx_train": 8192}}, Model("m", 2048)),
         ({"id": "m", "context_length": 512}, Model("m", 512)),
         ({"id": "m", "max_input_tokens": 9_000, "max_tokens": 800}, Model("m", 9_000, 800)),

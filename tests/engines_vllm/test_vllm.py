@@ -91,6 +91,12 @@ async def test_tokens_are_counted_alike(engine: Engine) -> None:
     assert json.loads(body)["input_tokens"] == (await said(engine)).usage.input_tokens
 
 
+async def test_the_most_that_may_be_asked_for_is_told_and_taken(engine: Engine) -> None:
+    (model,) = await engine.models()
+    assert (model.max_input_tokens, model.max_tokens) == (CONTEXT, CONTEXT)
+    assert (await said(engine, max_tokens=CONTEXT)).stop_reason == "end_turn"
+
+
 async def test_a_streamed_answer_is_the_whole_one(engine: Engine) -> None:
     forwarded = await engine.forward("messages", ask(stream=True))
     body = b"".join([chunk async for chunk in forwarded.body]).decode()
@@ -131,7 +137,7 @@ async def test_prompts_in_prefix_order_are_read_from_the_cache(vllm: VllmServer)
 
 
 async def test_an_output_limit_beyond_the_context_is_no_error(chat: ChatEngine) -> None:
-    message = await said(chat, max_tokens=CONTEXT)
+    message = await said(chat, max_tokens=128_000)
     assert message.stop_reason == "end_turn"
     assert text_of(message).startswith(" 15eascrine")
 

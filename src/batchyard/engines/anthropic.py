@@ -125,7 +125,9 @@ def listed_models(body: bytes) -> list[Model]:
     """The models in a list answer of either dialect; entries without a string `id` are skipped.
 
     Limits are read where engines put them: `max_input_tokens`/`max_tokens` (Messages),
-    `max_model_len` (vLLM, SGLang), `context_length` and `meta.n_ctx` (llama.cpp and others).
+    `max_model_len` (vLLM, SGLang), `context_length` and `meta.n_ctx` (llama.cpp and others). vLLM
+    refuses to be asked for more tokens than `max_model_len`; what does not fit beside a prompt it
+    leaves out by itself.
     """
     try:
         page = msgspec.json.decode(body)
@@ -137,7 +139,7 @@ def listed_models(body: bytes) -> list[Model]:
         Model(
             entry["id"],
             max_input_tokens=_context(entry),
-            max_tokens=_count(entry.get("max_tokens")),
+            max_tokens=_count(entry.get("max_tokens")) or _count(entry.get("max_model_len")),
             created_at=_created(entry),
         )
         for entry in found
