@@ -7,7 +7,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchyard.engines.connection import Broken, Connection, Phase
@@ -100,6 +100,7 @@ def framed(body: bytes, *, chunked: bool) -> bytes:
     return b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.booleans(), st.lists(st.integers(0, 10_000), max_size=12))
 def test_however_an_answer_is_cut_it_is_the_same(
     body: bytes, chunked: bool, places: list[int]
@@ -111,6 +112,7 @@ def test_however_an_answer_is_cut_it_is_the_same(
     assert not wire.aborted
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=6), st.booleans())
 def test_whatever_arrives_there_is_one_end(pieces: list[bytes], clean: bool) -> None:
     heard, connection, _, _ = exchange(*pieces)
@@ -118,6 +120,7 @@ def test_whatever_arrives_there_is_one_end(pieces: list[bytes], clean: bool) -> 
     assert len(heard.ends) == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.binary(max_size=100), st.booleans())
 def test_an_answer_that_is_cut_off_is_never_taken_for_whole(
     at: int, body: bytes, chunked: bool
