@@ -24,12 +24,27 @@ class MortalFileSystem(FileSystem):
     writes what is left: bytes and names that were synced, and of the rest whatever `chance` likes.
     """
 
-    def __init__(self, root: Path, graveyard: Path, dies_at: int | None = None) -> None:
-        self.root, self.graveyard, self.dies_at = root, graveyard, dies_at
+    def __init__(
+        self, root: Path, graveyard: Path, *, killed: MortalFileSystem | None = None
+    ) -> None:
+        """On what a power loss left; or, after a mere kill, with what `killed` had not synced."""
+        self.root, self.graveyard = root, graveyard
         self.steps = 0
+        self.dies_at: int | None = None
+        graveyard.mkdir(parents=True, exist_ok=True)
         self.synced: dict[int, bytes] = {}  # inode -> bytes
         self.names: dict[int, dict[str, int]] = {}  # inode of a folder -> name -> inode
-        graveyard.mkdir(parents=True, exist_ok=True)
+        if killed is not None:
+            self.synced, self.names = killed.synced, killed.names
+        else:
+            self._all_synced()
+
+    def _all_synced(self) -> None:
+        for path in (self.root, *self.root.rglob("*")):
+            if path.is_dir():
+                self.names[path.stat().st_ino] = {p.name: p.stat().st_ino for p in path.iterdir()}
+            elif path.exists():
+                self.synced[path.stat().st_ino] = path.read_bytes()
 
     def step(self) -> None:
         self.steps += 1

@@ -166,6 +166,30 @@ async def test_a_power_loss_at_any_step_loses_nothing_acknowledged(memory: Path,
     assert finished
 
 
+async def test_what_recovery_counted_survives_a_power_loss_after_the_kill(memory: Path) -> None:
+    """A killed process leaves bytes that can be read but were never synced: whoever counts them
+    must sync them first."""
+    for step in range(1, STEPS_MAX, 3):
+        room, killed, ledger, finished = await lived_until(step, folder := memory / str(step))
+        await room.store.close()
+        files = MortalFileSystem(folder / "data", folder / "graveyard", killed=killed)
+        again = Room(folder / "data", clock=room.clock, files=files)
+        again.store.on_committed(ledger.hear)
+        await again.store.prune()
+        for batch in await again.store.unfinished():
+            for shard in await again.store.shards(batch.id):
+                (await again.store.take(batch.id, shard.number)).close()
+        await again.store.flush()
+        files.power_loss(folder / "after", random.Random(step))
+        await again.store.close()
+        last = Room(folder / "after", clock=room.clock)
+        await audit(last, ledger)
+        await last.store.close()
+        if finished:
+            break
+    assert finished
+
+
 async def test_a_second_crash_during_recovery_loses_nothing_either(memory: Path) -> None:
     """Die in the middle of the life, then at every step of what the next process does first."""
     for step in range(1, STEPS_MAX):
