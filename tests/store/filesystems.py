@@ -94,8 +94,9 @@ class MortalFileSystem(FileSystem):
 
     # -- after the end ----------------------------------------------------------------------------
 
-    def power_loss(self, target: Path, chance: random.Random) -> None:
-        """Write to `target` what a disk may hold now. The catalog syncs for itself: it is whole."""
+    def power_loss(self, target: Path, chance: random.Random | None = None) -> None:
+        """Write to `target` what a disk may hold now; without `chance`, only what was synced. The
+        catalog syncs for itself: it is whole."""
         self._living = {p.stat().st_ino: p for p in self.graveyard.iterdir()}
         self._living |= {p.stat().st_ino: p for p in self.root.rglob("*")}
         target.mkdir()
@@ -105,14 +106,14 @@ class MortalFileSystem(FileSystem):
         for folder in ("batches", "spool"):
             self._folder((self.root / folder).stat().st_ino, target / folder, chance)
 
-    def _folder(self, inode: int, target: Path, chance: random.Random) -> None:
+    def _folder(self, inode: int, target: Path, chance: random.Random | None) -> None:
         target.mkdir(mode=0o700)
         path = self._living.get(inode)
         now = {p.name: p.stat().st_ino for p in path.iterdir()} if path else {}
         synced = self.names.get(inode, {})
         for name in sorted(now.keys() | synced.keys()):
-            states = {now.get(name), synced.get(name)}
-            kept = chance.choice(sorted(states, key=str))
+            states = sorted({now.get(name), synced.get(name)}, key=str)
+            kept = chance.choice(states) if chance else synced.get(name)
             if kept is None:
                 continue
             if self._living[kept].is_dir():
@@ -120,10 +121,10 @@ class MortalFileSystem(FileSystem):
             else:
                 (target / name).write_bytes(self._bytes(kept, chance))
 
-    def _bytes(self, inode: int, chance: random.Random) -> bytes:
+    def _bytes(self, inode: int, chance: random.Random | None) -> bytes:
         now, synced = self._living[inode].read_bytes(), self.synced.get(inode, b"")
-        if now == synced:
-            return now
+        if now == synced or chance is None:
+            return synced
         common = _common(now, synced)
         cut = chance.randint(common, max(len(now), common))
         zeros = now[:cut] + bytes(len(now) - cut)
