@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from batchyard.clock import ManualClock
+from batchyard.dispatch import coordinator
 from batchyard.engine import Model
 from tests.dispatch.harness import House, ScriptedEngine, all_echoed, ask_for, asks
 
@@ -88,6 +91,24 @@ async def test_a_small_batch_beside_a_large_one_starts_within_two_seconds(
     starts = [moment for moment, text in engine.log if text.startswith("small")]
     assert max(starts) - asked_at <= 2.0
     assert (await house.look(large)).processing_status == "in_progress"
+
+
+async def test_a_small_batch_starts_beside_however_many_large_ones(
+    tmp_path: Path, clock: ManualClock, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator, "SHARDS_PER_WORKER_MAX", 4)
+    house = House(tmp_path / "data", clock, m=engine)
+    house.options["m"] = {"concurrency": 2}
+    await house.start()
+    for number in range(6):
+        await house.create(asks(100, f"large{number}"), workspace="wrkspc_large")
+    await house.run(30)
+    asked_at = clock.monotonic()
+    small = await house.create(asks(2, "small"))
+    await house.ended(small, within=10)
+    starts = [moment for moment, text in engine.log if text.startswith("small")]
+    assert min(starts) - asked_at <= 2.0
+    await house.stop()
 
 
 async def test_two_engines_of_one_model_share_the_work(tmp_path: Path, clock: ManualClock) -> None:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 
-from tests.dispatch.harness import House, all_echoed, ask_for, asks
+import pytest
+
+from batchyard.batches.batch import Batch, Shard
+from batchyard.clock import ManualClock
+from batchyard.dispatch import coordinator
+from batchyard.errors import Unavailable
+from batchyard.store import committer
+from batchyard.store.store import Store, Taken
+from tests.dispatch.harness import House, ScriptedEngine, all_echoed, ask_for, asks
+from tests.store.filesystems import FullFileSystem
 
 
 async def test_a_model_that_is_no_name_costs_its_own_request_and_nothing_else(
@@ -20,3 +31,93 @@ async def test_a_model_that_is_no_name_costs_its_own_request_and_nothing_else(
     assert lines["good"]["type"] == "succeeded"
     await house.ended(other)
     assert all_echoed(await house.lines(other), asks(5))
+
+
+async def test_a_batch_that_cannot_be_planned_keeps_nobody_waiting(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, unlucky = coordinator.plan, True
+
+    async def plan(store: Store, batch: Batch) -> list[Shard]:
+        if unlucky and batch.requests == 3:
+            raise ValueError("nobody thought of this")
+        return await real(store, batch)
+
+    monkeypatch.setattr(coordinator, "plan", plan)
+    odd, good = await house.create(asks(3)), await house.create(asks(5))
+    await house.ended(good, within=30)
+    assert (await house.look(odd)).tally.settled == 0
+    unlucky = False
+    await house.ended(odd, within=60)
+
+
+@pytest.mark.parametrize("ends_by", ["cancel", "deadline", "unknown model"])
+async def test_a_damaged_shard_keeps_nobody_waiting(
+    house: House, engine: ScriptedEngine, ends_by: str
+) -> None:
+    engine.down = Unavailable("connection refused")
+    await house.stop()  # a new process knows of no model as long as the engine is down
+    await house.start()
+    hurt = await house.create(asks(4, model="nobody" if ends_by == "unknown model" else "m"))
+    await house.run(2)
+    shard = house.path / "batches" / hurt.id / "requests" / "0.jsonl"
+    shard.write_bytes(shard.read_bytes()[:-9])
+    if ends_by == "cancel":
+        await house.cancel(hurt)
+    elif ends_by == "deadline":
+        house.clock.jump(25 * 3600)
+    await house.run(2)
+    engine.down = None
+    good = await house.create(asks(5))
+    await house.ended(good, within=90)
+    assert all_echoed(await house.lines(good), asks(5))
+    assert (await house.look(hurt)).tally.settled == 0
+
+
+async def test_a_batch_that_ends_while_it_is_looked_up_is_forgotten(house: House) -> None:
+    batch = await house.create(asks(3))
+    seen_before_the_end = await house.store.unfinished()
+    await house.ended(batch)
+    real = house.store.unfinished
+
+    async def late() -> list[Batch]:
+        house.store.unfinished = real
+        return list(seen_before_the_end)
+
+    house.store.unfinished = late
+    await house.run(5)
+    assert house.store.unfinished == real
+    assert house.service is not None
+    assert house.service._coordinator.motions() == []
+
+
+async def test_what_is_canceled_while_the_disk_is_full_waits_in_a_bounded_space(
+    tmp_path: Path, clock: ManualClock, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer, "QUEUE_BYTES_MAX", 200)
+    disk = FullFileSystem()
+    house = House(tmp_path / "data", clock, m=engine)
+    house.file_system = disk
+    house.aliases = {f"m{number}": "m" for number in range(60)}
+    engine.down = Unavailable("connection refused")
+    await house.start()
+    batch = await house.create({f"q-{n}": ask_for("x", model=f"m{n}") for n in range(60)})
+    await house.run(2)
+    taken, take = [], house.store.take
+
+    async def counted(*key: object) -> Taken:
+        taken.append(key)
+        return await take(*key)
+
+    house.store.take = counted
+    disk.room = 0
+    await house.cancel(batch)
+    for _ in range(100):
+        await house.clock.advance(0.2)
+        await asyncio.to_thread(house.real_store.disk_full.__bool__)  # gives threads their turn
+    assert house.real_store.disk_full
+    assert len(taken) < 30, "each holds files open and lines in memory"
+    disk.room = None
+    ended = await house.ended(batch, within=60)
+    assert ended.tally.canceled == 60
+    await house.stop()

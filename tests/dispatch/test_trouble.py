@@ -152,6 +152,22 @@ async def test_shards_of_a_dead_engine_go_to_its_twin(tmp_path: Path, clock: Man
     await house.stop()
 
 
+async def test_a_wall_clock_that_steps_back_does_not_keep_shards_at_a_dead_engine(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    one, two = ScriptedEngine(clock), ScriptedEngine(clock)
+    house = House(tmp_path / "data", clock, one=one, two=two)
+    await house.start()
+    batch = await house.create(asks(200))
+    await house.run(2)
+    dead = one if one.asked else two
+    dead.down = Unavailable("connection refused")
+    await house.run(1)
+    clock.jump(-3600)
+    await house.ended(batch, within=120)
+    await house.stop()
+
+
 async def test_an_idle_dispatch_keeps_saying_that_it_is_there(
     house: House, clock: ManualClock
 ) -> None:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from batchyard.batches.batch import Batch, Shard
 from batchyard.batches.result import Outcome
-from batchyard.clock import SECOND, Clock
+from batchyard.clock import Clock
 from batchyard.dispatch.fleet import Fleet, ShardOrder, WorkerHandle
 from batchyard.dispatch.patience import patiently
 from batchyard.dispatch.planner import plan
 from batchyard.dispatch.scheduler import next_shard
 from batchyard.dispatch.sweeper import LineFor, refusal, settle_shard
 from batchyard.dispatch.worker.attempt import unanswered
-from batchyard.errors import Damaged
+from batchyard.errors import StorageFailed
 from batchyard.routing import Routing
 from batchyard.store.store import Committed, Store
 from batchyard.tasks import TaskSet
@@ -25,6 +25,14 @@ from batchyard.telemetry import logger
 log = logger(__name__)
 
 SHARDS_PER_WORKER_MAX = 64
+"""Shards in a worker's hands up to which a batch gets one more before its last is used up."""
+
+BATCHES_PER_WORKER_MAX = 256
+"""Shards up to which a batch with nothing to send gets one, so that no batch waits for others."""
+
+SETTLING_MAX = 8
+"""Shards settled side by side without asking: each has files open and lines in memory."""
+
 BACKLOG_MIN = 32
 CANCEL_GRACE_SECONDS = 10.0
 REPLAN_SECONDS = 30.0
@@ -74,7 +82,9 @@ class Coordinator:
         self._strict_version = strict_version
         self._motions: dict[str, Motion] = {}
         self._settled = 0
+        self._down_since: dict[str, float] = {}  # by worker, in monotonic time
         self._large, self._small = asyncio.Semaphore(1), asyncio.Semaphore(4)
+        self._settling = asyncio.Semaphore(SETTLING_MAX)
         store.on_committed(self._committed)
 
     def motions(self) -> list[Motion]:
@@ -87,8 +97,12 @@ class Coordinator:
 
     async def step(self) -> None:
         """Look at the catalog and at the clock, then keep the workers busy. May be called often."""
-        for batch in await patiently(self._clock, self._store.unfinished):
+        unfinished = await patiently(self._clock, self._store.unfinished)
+        for batch in unfinished:
             self._notice(batch)
+        # One may have ended after it was looked up: seen again here, nothing would remove it.
+        for ended in self._motions.keys() - {batch.id for batch in unfinished}:
+            del self._motions[ended]
         for motion in self.motions():
             self._tend(motion)
         self.feed()
@@ -134,10 +148,12 @@ class Coordinator:
         batch = motion.batch
         try:
             shards = await patiently(self._clock, lambda: self._planned(batch))
-        except Damaged:
+        except StorageFailed:
+            raise
+        except Exception:
             log.exception("plan_failed", batch=batch.id)
             await self._clock.sleep(REPLAN_SECONDS)
-            del self._motions[batch.id]
+            self._motions.pop(batch.id, None)
             return
         motion.shards = {shard.number: shard for shard in shards if not shard.done}
         motion.pending = sorted(motion.shards)
@@ -173,7 +189,7 @@ class Coordinator:
         outcome = motion.stop
         assert outcome is not None
         for number in self._claim_all(motion, lambda _: True):
-            self._settle(motion, number, lambda entry, _: unanswered(entry, outcome))
+            self._settle_soon(motion, number, lambda entry, _: unanswered(entry, outcome))
 
     def _refuse_unserved(self, motion: Motion) -> None:
         if self._routing.pending():
@@ -189,30 +205,33 @@ class Coordinator:
                 strict_version=self._strict_version,
                 api_version=motion.batch.api_version,
             )
-            self._settle(motion, number, line_for)
+            self._settle_soon(motion, number, line_for)
 
     def _claim_all(self, motion: Motion, wanted: Callable[[Shard], bool]) -> list[int]:
         claimed = [number for number in motion.pending if wanted(motion.shards[number])]
-        for number in claimed:
-            motion.pending.remove(number)
-            motion.holder[number] = ""
+        motion.holder.update(dict.fromkeys(claimed, ""))
+        left = set(motion.pending).difference(claimed)
+        motion.pending = [number for number in motion.pending if number in left]
         return claimed
 
-    def _settle(self, motion: Motion, number: int, line_for: LineFor) -> None:
-        shard = (motion.batch.id, number)
-        self._tasks.spawn(settle_shard(self._store, self._clock, shard, line_for))
+    def _settle_soon(self, motion: Motion, number: int, line_for: LineFor) -> None:
+        self._tasks.spawn(self._settle((motion.batch.id, number), line_for))
+
+    async def _settle(self, shard: tuple[str, int], line_for: LineFor) -> None:
+        async with self._settling:
+            await settle_shard(self._store, self._clock, shard, line_for)
 
     def _fill(self, worker: WorkerHandle) -> None:
         status = worker.status()
         if status.state != "up":
             return
-        room = SHARDS_PER_WORKER_MAX - status.shards
+        shards = status.shards
         enough = max(BACKLOG_MIN, 2 * status.limit)
         for motion in self._motions.values():
-            if room <= 0:
-                return
-            if motion.stop is None and status.backlog.get(motion.batch.id, 0) < enough:
-                room -= self._hand_one(worker, motion)
+            backlog = status.backlog.get(motion.batch.id, 0)
+            most = SHARDS_PER_WORKER_MAX if backlog else BATCHES_PER_WORKER_MAX
+            if motion.stop is None and backlog < enough and shards < most:
+                shards += self._hand_one(worker, motion)
 
     def _hand_one(self, worker: WorkerHandle, motion: Motion) -> int:
         routes = {number: motion.shards[number].model for number in motion.pending}
@@ -235,13 +254,13 @@ class Coordinator:
 
     async def rehome(self) -> None:
         """Take shards from workers whose engine is down where another could go on with them."""
-        workers = self._fleet.workers()
-        healthy = {worker.name for worker in workers if worker.status().state == "up"}
-        for worker in workers:
-            status = worker.status()
-            down = status.state != "up" and status.shards > 0
-            long_enough = self._clock.now() - status.since >= REHOME_SECONDS * SECOND
-            if down and long_enough and self._others_serve(worker.name, healthy):
+        workers, now = self._fleet.workers(), self._clock.monotonic()
+        up = {worker.name for worker in workers if worker.status().state == "up"}
+        down = [worker for worker in workers if worker.name not in up]
+        self._down_since = {worker.name: self._down_since.get(worker.name, now) for worker in down}
+        for worker in down:
+            long_enough = now - self._down_since[worker.name] >= REHOME_SECONDS
+            if worker.status().shards and long_enough and self._others_serve(worker.name, up):
                 for batch_id, number in await worker.give_back():
                     self._returned(batch_id, number)
                 self._on_change()

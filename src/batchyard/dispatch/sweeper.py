@@ -9,15 +9,16 @@ from batchyard.batches.request import Entry, check
 from batchyard.clock import Clock
 from batchyard.dispatch.patience import patiently
 from batchyard.dispatch.worker.attempt import Line, errored
-from batchyard.store.store import Store
+from batchyard.errors import Damaged, Fenced
+from batchyard.store.store import Store, Taken
 from batchyard.telemetry import logger
 
 log = logger(__name__)
 
 SWEEP_SECONDS = 60.0
 
-LineFor = Callable[[Entry, bytes], Line]
-"""Renders the line of a request nobody will ask: its entry and its params in."""
+LineFor = Callable[[Entry, Taken], Line]
+"""Renders the line of a request nobody will ask; its params can be read from the shard."""
 
 
 async def settle_shard(
@@ -27,10 +28,15 @@ async def settle_shard(
 
     Takes the shard like a worker does, under a new fence, so what was answered before stays.
     """
-    taken = await patiently(clock, lambda: store.take(*shard))
+    try:
+        taken = await patiently(clock, lambda: store.take(*shard))
+    except (Damaged, Fenced):
+        # Nobody knows the requests of a damaged shard; the others must get their lines anyway.
+        log.exception("shard_not_taken", batch=shard[0], shard=shard[1])
+        return
     try:
         for entry in taken.todo:
-            line = line_for(entry, taken.params(entry))
+            line = line_for(entry, taken)
             store.append(taken, entry, line.outcome, line.bytes)
         await store.room()
     finally:
@@ -40,7 +46,11 @@ async def settle_shard(
 def refusal(message: str, *, strict_version: bool, api_version: str) -> LineFor:
     """Lines for requests whose model nobody serves; a fault in the params goes before that."""
 
-    def line_for(entry: Entry, params: bytes) -> Line:
+    def line_for(entry: Entry, taken: Taken) -> Line:
+        try:
+            params = taken.params(entry)
+        except Damaged as error:
+            return errored(entry, "api_error", error.message)
         fault = check(params, api_version=api_version, strict_version=strict_version)
         if fault is not None:
             return errored(entry, fault.type, fault.message)
