@@ -7,7 +7,7 @@ import inspect
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,20 @@ class WatchedThreads(ThreadPoolExecutor):
     under_way = 0
 
     def submit(self, *args: Any, **keywords: Any) -> Any:
+        """What is returned is done before it stops being counted: whoever waits hears first."""
         self.under_way += 1
-        future = super().submit(*args, **keywords)
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
-        return future
+        loop, told = asyncio.get_running_loop(), Future[Any]()
+
+        def tell(done: Future[Any]) -> None:
+            if told.set_running_or_notify_cancel():
+                if error := done.exception():
+                    told.set_exception(error)
+                else:
+                    told.set_result(done.result())
+            loop.call_soon_threadsafe(self._done)
+
+        super().submit(*args, **keywords).add_done_callback(tell)
+        return told
 
     def _done(self) -> None:
         self.under_way -= 1
