@@ -20,7 +20,7 @@ from tests.upstreams.connection import Exchange
 
 pytestmark = [pytest.mark.xdist_group("bad-answers"), pytest.mark.timeout(180)]
 
-NEIGHBOURS = 400
+SPACING = 15
 TYPES = {
     "invalid_request_error", "authentication_error", "billing_error", "permission_error",
     "not_found_error", "rate_limit_error", "timeout_error", "api_error", "overloaded_error",
@@ -31,7 +31,6 @@ OVERCOME = (
     "hangx1", "trickle:5x1", "garbagex1", "htmlx1", "not-httpx1", "status:408x2", "status:429x3",
     "status:429,retry-after=1x1", "status:500x2", "status:502x2", "status:503x3", "status:504x1",
     "status:529x2", "status:529,retry-after=1x1", "status:503,retry-after=1x1", "huge:40x1",
-    "redirectx1",
 )  # fmt: skip
 """Faults of the first tries; the request succeeds in the end."""
 
@@ -62,26 +61,45 @@ def name_of(fault: str) -> str:
     return "f-" + fault.replace(":", "-").replace(",", "-").replace("=", "-")
 
 
-def entries() -> list[dict[str, Any]]:
-    faulty = [
-        request(name_of(fault), f"marker={name_of(fault)} fault={fault} ", model="echo-1")
-        for fault in (*OVERCOME, *FINAL, *POISON, "wrong-content-type")
-    ]
-    good = [
-        request(f"n-{number}", f"marker=n-{number} good", model="echo-1")
-        for number in range(NEIGHBOURS)
-    ]
-    return faulty + good
+def entries(model: str) -> list[dict[str, Any]]:
+    """One bad request after every fifteen good ones, in the order in which they will be asked."""
+    found = []
+    for place, fault in enumerate((*POISON, *OVERCOME, *FINAL, "wrong-content-type")):
+        for number in range(SPACING):
+            name = f"n-{place * SPACING + number}"
+            found.append(request(name, f"{place:03d} marker={name} good", model=model))
+        text = f"{place:03d} marker={name_of(fault)} fault={fault} "
+        found.append(request(name_of(fault), text, model=model))
+    return found
 
 
-@pytest.fixture(scope="module", params=["anthropic", "openai"])
-def run(request: pytest.FixtureRequest, serve_module: Serve) -> Iterator[Run]:
-    with Upstream(latency=0.3) as upstream:
-        server = serve_module("--engine", f"{request.param}+{upstream.url};timeout=2;concurrency=8")
+@pytest.fixture(scope="module")
+def runs(serve_module: Serve) -> Iterator[dict[str, Run]]:
+    """The same batch through both dialects at once: most of its time is waiting between tries."""
+    with (
+        Upstream(models=["anthropic"], latency=0.3) as messages,
+        Upstream(models=["openai"], latency=0.3) as chat,
+    ):
+        server = serve_module(
+            *("--engine", f"anthropic+{messages.url};timeout=3;concurrency=8"),
+            *("--engine", f"openai+{chat.url};timeout=3;concurrency=8"),
+        )
         calls = Calls(server.url)
-        results = calls.run(entries(), within=120)
+        upstreams = {"anthropic": messages, "openai": chat}
+        ids = {dialect: calls.create(entries(dialect))["id"] for dialect in upstreams}
+        found = {}
+        for dialect, batch_id in ids.items():
+            calls.ended(batch_id, within=150)
+            lines = {line["custom_id"]: line["result"] for line in calls.results(batch_id)}
+            assert lines.keys() == {entry["custom_id"] for entry in entries(dialect)}
+            found[dialect] = Run(lines, upstreams[dialect])
         calls.close()
-        yield Run(results, upstream)
+        yield found
+
+
+@pytest.fixture(params=["anthropic", "openai"])
+def run(request: pytest.FixtureRequest, runs: dict[str, Run]) -> Run:
+    return runs[request.param]
 
 
 @pytest.mark.parametrize("fault", OVERCOME)
@@ -122,9 +140,11 @@ def test_a_good_answer_under_a_wrong_content_type_is_an_answer(run: Run) -> None
 
 
 def test_every_neighbour_succeeded_at_the_first_try(run: Run) -> None:
-    for number in range(NEIGHBOURS):
-        assert run.results[f"n-{number}"]["type"] == "succeeded"
-        assert len(run.tries(f"n-{number}")) == 1
+    neighbours = [name for name in run.results if name.startswith("n-")]
+    assert len(neighbours) > 300
+    for name in neighbours:
+        assert run.results[name]["type"] == "succeeded"
+        assert len(run.tries(name)) == 1
 
 
 def test_a_lone_poisoned_request_does_not_keep_its_batch_open(serve: Serve) -> None:
@@ -137,6 +157,17 @@ def test_a_lone_poisoned_request_does_not_keep_its_batch_open(serve: Serve) -> N
         assert results["bad"]["type"] == "errored"
         assert "scripted 500" in results["bad"]["error"]["error"]["message"]
         assert sum(result["type"] == "succeeded" for result in results.values()) == 3
+
+
+def test_many_poisoned_requests_in_a_row_hold_up_nobody(serve: Serve) -> None:
+    """Requests that fail alike begin alike, so they are asked one after the other."""
+    with Upstream(poison="POISON") as upstream:
+        server = serve("--engine", f"anthropic+{upstream.url};concurrency=8")
+        bad = [request(f"b-{number}", f"POISON {number}", model="echo-1") for number in range(24)]
+        good = [request(f"g-{number}", f"good {number}", model="echo-1") for number in range(300)]
+        results = server.calls.run(bad + good, within=120)
+        assert {results[f"b-{number}"]["type"] for number in range(24)} == {"errored"}
+        assert {results[f"g-{number}"]["type"] for number in range(300)} == {"succeeded"}
 
 
 def test_a_limit_of_the_upstream_is_found_and_kept(serve: Serve) -> None:

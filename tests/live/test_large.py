@@ -70,6 +70,9 @@ class Meter:
     def watch(self, batch_id: str) -> None:
         self._batch_id = batch_id
 
+    def close(self) -> None:
+        self._calls.close()
+
     @property
     def grown(self) -> int:
         return self.most - self.idle
@@ -100,6 +103,7 @@ def large(serve_module: Serve) -> Large:
     while meter.look()["processing_status"] != "ended":
         assert time.monotonic() < deadline, "the large batch did not end"
     found.grown_at_plan, found.polls = meter.grown, meter.waits
+    meter.close()
     _read_slowly(found, Meter(server, found.batch["id"]))
     return found
 
@@ -130,6 +134,7 @@ def _read_slowly(found: Large, meter: Meter) -> None:
             reader.close()
         body = _rest(readers[0])
     finally:
+        meter.close()
         for reader in readers:
             reader.close()
     found.result_bytes, found.lines = len(body), body.count(b"\n")

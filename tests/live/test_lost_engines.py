@@ -30,7 +30,7 @@ def engines(server: Server) -> dict[str, dict[str, Any]]:
 
 def in_state(server: Server, name: str, state: str) -> dict[str, Any]:
     def look() -> dict[str, Any]:
-        engine = engines(server)[name]
+        engine = engines(server).get(name, {"state": "not told yet"})
         assert engine["state"] == state, engine
         return engine
 
@@ -88,7 +88,7 @@ def yard(serve_module: Serve) -> Iterator[tuple[Server, Upstream]]:
     [
         ("refused", "waiting", ("refused",)),
         ("unknown-host", "waiting", ("no-such-host.invalid",)),
-        ("no-tls", "waiting", ("TLS", "SSL", "ssl", "tls")),
+        ("no-tls", "waiting", ("TLS", "connection reset")),
         ("locked", "paused", ("401", "key", "credential")),
         ("locked-chat", "paused", ("401", "key", "credential")),
     ],
@@ -125,7 +125,7 @@ def test_a_wrong_key_pauses_the_engine_and_burns_no_request(serve: Serve) -> Non
         batch = server.calls.create(requests(200, model="m"))
         engine = in_state(server, "locked", "paused")
         assert "scripted 401" in engine["reason"]
-        said = watched(server, batch["id"], "paused")
+        said = watched(server, batch["id"], "scripted 401")
         assert "locked" in said
         tried = len(upstream.exchanges)
         assert tried <= 40, "many requests were spent on a key that cannot work"
@@ -133,6 +133,14 @@ def test_a_wrong_key_pauses_the_engine_and_burns_no_request(serve: Serve) -> Non
         upstream.set(fault=None)
         ended = server.calls.ended(batch["id"], within=60)
         assert ended["request_counts"]["succeeded"] == 200
+
+
+def test_a_redirect_is_not_followed_and_names_its_target(serve: Serve) -> None:
+    with Upstream(models=["m"], fault="redirect") as upstream:
+        server = serve("--engine", f"anthropic+{upstream.url};name=moved")
+        batch_id = server.calls.create(requests(20, model="m"))["id"]
+        assert "http://127.0.0.1:9/elsewhere" in in_state(server, "moved", "paused")["reason"]
+        assert server.calls.batch(batch_id)["request_counts"]["processing"] == 20
 
 
 def test_a_dead_engine_means_waiting_not_errors(serve: Serve) -> None:

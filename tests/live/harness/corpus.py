@@ -149,9 +149,12 @@ def _tool_round_trip(
 def _numbers(dice: random.Random, fields: dict[str, object], system: str, text: str) -> bytes:
     """What a careless decode and encode would change: big integers, floats, repeated keys."""
     whole = _compact({**fields, "system": system, "messages": [_user(text)]})
-    number = dice.choice(_ODD_NUMBERS)
-    extra = b',"temperature":0.5,"top_p":0.90,"metadata":{"user_id":"a\\/b\\u00e9","n":%b,"n":%b}}'
-    return b"  " * dice.randrange(2) + whole[:-1] + extra % (number, dice.choice(_ODD_NUMBERS))
+    numbers = (dice.choice(_ODD_NUMBERS), dice.choice(_ODD_NUMBERS))
+    extra = (
+        b',"temperature":0.5,"top_p":0.90,"metadata":{"user_id":"a\\/b\\u00e9"},"tools":[{"name":"t",'
+        b'"input_schema":{"type":"object","properties":{"x":{"minimum":%b,"minimum":%b}}}}]}'
+    )
+    return b"  " * dice.randrange(2) + whole[:-1] + extra % numbers
 
 
 def pdf(title: str) -> str:

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Self
 
+import uvloop
+
 from tests.upstreams.connection import Exchange
 from tests.upstreams.scripted import Scripted
 
@@ -16,7 +18,7 @@ class Upstream:
 
     def __init__(self, **settings: Any) -> None:
         self.scripted = Scripted(**settings)
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:

@@ -197,7 +197,7 @@ async def siblings(client, root, model):
 
 async def large(url, model, count):
     """A batch at the limit: created, polled, cancelled if unfinished, read to the last line."""
-    client = client_of(url, "sync")
+    client = anthropic.Anthropic(api_key=KEY, max_retries=0, base_url=url)
     entries = [entry(f"big-{n}", model, f"Label {n}") for n in range(count)]
     started = time.monotonic()
     batch = client.messages.batches.create(requests=entries)
