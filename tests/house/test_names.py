@@ -9,7 +9,7 @@ from tests.house.tree import ROOT, files, parsed, python_files, shown
 
 JUNK_DRAWERS = {"utils", "util", "core", "helpers", "helper", "common", "shared", "misc", "manager",
                 "managers", "models", "base", "types"}  # fmt: skip
-BROAD_EXCEPTS_MAX = 12
+BROAD_EXCEPTS_MAX = 9
 _BROAD = {"Exception", "BaseException"}
 _TEXT = {".py", ".md", ".toml", ".lock", ".txt", ".csv", ".json", ".yaml", ".yml", ".cfg", ".mjs"}
 
@@ -29,13 +29,14 @@ def test_no_file_or_folder_is_a_junk_drawer() -> None:
     assert drawers == []
 
 
-def test_broad_excepts_are_few_and_each_says_why() -> None:
-    """They belong at a task's edge only. BLE001 makes each one carry its reason on its line."""
+def test_excepts_that_swallow_everything_are_few() -> None:
+    """They belong at a task's edge only. One that cleans up and raises again swallows nothing."""
     found = [
         shown(path, node.lineno)
         for path in python_files("src")
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.ExceptHandler) and _is_broad(node.type)
+        if not any(isinstance(last, ast.Raise) for last in node.body[-1:])
     ]
     assert len(found) <= BROAD_EXCEPTS_MAX, found
 
