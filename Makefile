@@ -24,7 +24,7 @@ serve: $(READY) ## run the server on the engines found on this machine (ENGINE=â
 	@$(BIN)/batchyard serve $(if $(ENGINE),--engine '$(ENGINE)')
 
 test: $(READY) ## every test; T=tests/server for one folder
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not vllm" $(T)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not vllm" $(T)
 
 test-engines: $(READY) ## the tests that need a real vLLM; installs one into .cache (2 GB)
 	@$(BIN)/python -m tests.engines_vllm.install

@@ -23,7 +23,7 @@ from tests.live.harness.serving import Server, free_port
 from tests.live.harness.upstream import Upstream
 from tests.live.harness.waiting import eventually
 
-pytestmark = [pytest.mark.xdist_group("crash"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.live.harness.serving import Server
 from tests.live.harness.upstream import Upstream
 from tests.live.harness.waiting import eventually
 
-pytestmark = [pytest.mark.xdist_group("crash"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 KILLS = 18
 CONCURRENCY = 16

@@ -18,7 +18,7 @@ from tests.live.harness.calls import Calls, request
 from tests.live.harness.upstream import Upstream
 from tests.upstreams.connection import Exchange
 
-pytestmark = [pytest.mark.xdist_group("bad-answers"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 SPACING = 15
 TYPES = {

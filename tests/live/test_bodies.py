@@ -18,7 +18,7 @@ from tests.live.harness.serving import Server
 from tests.live.harness.sockets import connected, head, raw
 from tests.live.harness.waiting import eventually
 
-pytestmark = [pytest.mark.xdist_group("bodies"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 CREATE = "/v1/messages/batches"
 

@@ -15,7 +15,7 @@ from tests.live.harness.corpus import Raw, body_of, realistic
 from tests.live.harness.upstream import Upstream
 from tests.upstreams.dialects import Echo
 
-pytestmark = [pytest.mark.xdist_group("bytes"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 COUNT = 5_000
 

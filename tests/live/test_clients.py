@@ -12,7 +12,7 @@ from tests.live.harness.calls import HEADERS, Answer, Calls, body_of, request, r
 from tests.live.harness.serving import Server
 from tests.live.harness.waiting import eventually
 
-pytestmark = [pytest.mark.xdist_group("clients"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 CREATE = "/v1/messages/batches"
 KEEP_ALIVE_SECONDS = 15

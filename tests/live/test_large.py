@@ -19,7 +19,7 @@ from tests.live.harness.serving import Server, clean_environment
 from tests.live.harness.waiting import eventually
 from tests.live.sdk.installed import ROOT
 
-pytestmark = [pytest.mark.xdist_group("large"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 REQUESTS, BYTES = 100_000, 268_435_456
 MB = 1_000_000

@@ -16,7 +16,7 @@ from tests.live.harness.waiting import eventually
 from tests.tiny_model import tiny_gguf
 from tests.tiny_model.serve import LlamaServer, serving
 
-pytestmark = [pytest.mark.xdist_group("llama"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 GROUPS, EACH = 8, 20
 CACHED_SHARE = 0.9

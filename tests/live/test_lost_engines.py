@@ -19,7 +19,7 @@ from tests.live.harness.serving import PROGRAM, Server, clean_environment, free_
 from tests.live.harness.upstream import Upstream
 from tests.live.harness.waiting import eventually, throughout
 
-pytestmark = [pytest.mark.xdist_group("lost-engines"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 def engines(server: Server) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from tests.live.harness.calls import HEADERS, Calls, request
 from tests.live.harness.serving import Server
 from tests.live.harness.upstream import Upstream
 
-pytestmark = [pytest.mark.xdist_group("reading"), pytest.mark.timeout(90)]
+pytestmark = pytest.mark.timeout(90)
 
 LINES, TEXT = 40, "ü" * 500_000
 

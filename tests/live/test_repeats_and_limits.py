@@ -13,7 +13,7 @@ from tests.live.harness.serving import Server
 from tests.live.harness.upstream import Upstream
 from tests.live.harness.waiting import eventually
 
-pytestmark = [pytest.mark.xdist_group("limits"), pytest.mark.timeout(90)]
+pytestmark = pytest.mark.timeout(90)
 
 CREATE = "/v1/messages/batches"
 

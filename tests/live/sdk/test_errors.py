@@ -14,7 +14,7 @@ from tests.live.harness.upstream import Upstream
 from tests.live.sdk.conftest import SDKS, facts_of
 from tests.live.sdk.installed import PYTHON
 
-pytestmark = [pytest.mark.xdist_group("sdk errors"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 STATUSES = {
     400: (400, "invalid_request_error", "BadRequestError"),

@@ -17,7 +17,7 @@ def _variants() -> list[Any]:
     found: list[Any] = []
     for sdk in SDKS:
         colours = ("sync", "async") if sdk.startswith("python") else ("async",)
-        marks = [pytest.mark.xdist_group(sdk), pytest.mark.timeout(240)]
+        marks = pytest.mark.timeout(240)
         found += [
             pytest.param(sdk, f"{colour}-{space}", marks=marks)
             for colour in colours
