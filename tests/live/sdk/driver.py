@@ -202,20 +202,23 @@ async def large(url, model, count):
     started = time.monotonic()
     batch = client.messages.batches.create(requests=entries)
     seconds = time.monotonic() - started
-    over = await refusal(
-        lambda: client.messages.batches.create(requests=[*entries, entry("over", model, "x")])
-    )
     client.messages.batches.cancel(batch.id)
     ended = await until_ended(client.messages.batches, batch.id, 120)
     ids = [line.custom_id for line in client.messages.batches.results(batch.id)]
     return {
         "created": batch.model_dump(mode="json"),
         "create_seconds": seconds,
-        "over": over,
         "ended": ended.model_dump(mode="json"),
         "lines": len(ids),
         "different": len(set(ids)),
     }
+
+
+async def too_many(url, model, count):
+    """One request more than a batch may have."""
+    client = anthropic.Anthropic(api_key=KEY, max_retries=0, base_url=url)
+    entries = [entry(f"big-{n}", model, f"Label {n}") for n in range(count + 1)]
+    return {"over": await refusal(lambda: client.messages.batches.create(requests=entries))}
 
 
 async def statuses(url, models):
@@ -250,6 +253,8 @@ async def main():
     facts = {"version": anthropic.__version__}
     if what == "large":
         facts.update(await large(url, model, int(sys.argv[4])))
+    elif what == "too_many":
+        facts.update(await too_many(url, model, int(sys.argv[4])))
     elif what == "statuses":
         facts.update(await statuses(url, sys.argv[4:]))
     elif what == "credentials":

@@ -71,11 +71,16 @@ def test_keys_are_taken_in_both_headers_and_wrong_ones_refused(
 def test_a_hundred_thousand_requests_go_in_and_come_out(tours_server: Server, sdk: str) -> None:
     facts = facts_of(sdk, tours_server.url, "simulator-1", "large", "100000")
     assert facts["created"]["request_counts"]["processing"] == 100_000
-    assert facts["over"]["status"] == 400
-    assert "at most 100000 items" in facts["over"]["message"]
     assert facts["lines"] == facts["different"] == 100_000
     counts = facts["ended"]["request_counts"]
     assert counts["succeeded"] + counts["canceled"] == 100_000
+
+
+def test_one_request_more_is_refused(tours_server: Server) -> None:
+    facts = facts_of("python 2.10.0", tours_server.url, "simulator-1", "too_many", "100000")
+    assert facts["over"]["status"] == 400
+    assert facts["over"]["class"] == "BadRequestError"
+    assert "at most 100000 items" in facts["over"]["message"]
 
 
 @pytest.fixture(scope="module")
