@@ -111,6 +111,15 @@ async def test_a_small_batch_starts_beside_however_many_large_ones(
     await house.stop()
 
 
+async def test_requests_so_large_that_few_fit_a_shard_fill_the_engine_all_the_same(
+    house: House, engine: ScriptedEngine
+) -> None:
+    engine.latency = 100.0
+    await house.create({f"q-{n}": ask_for("x" * 3_000_000 + str(n)) for n in range(8)})
+    await house.run(0.9)
+    assert engine.in_flight == 8
+
+
 async def test_two_engines_of_one_model_share_the_work(tmp_path: Path, clock: ManualClock) -> None:
     one, two = ScriptedEngine(clock), ScriptedEngine(clock)
     house = House(tmp_path / "data", clock, one=one, two=two)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from batchyard.clock import SECOND
 from tests.dispatch.harness import House, ScriptedEngine, all_echoed, asks
 
@@ -115,3 +117,22 @@ async def test_a_wall_clock_that_steps_back_extends_no_deadline_and_loses_nothin
     ended = await house.ended(batch)
     assert ended.expires_at == batch.expires_at
     assert all_echoed(await house.lines(batch), requests)
+
+
+async def test_a_server_that_drains_takes_no_more_shards(
+    house: House, engine: ScriptedEngine
+) -> None:
+    engine.latency = 5.0
+    first = await house.create(asks(3, "first"))
+    await house.run(1)
+    assert house.service is not None
+    stopping = asyncio.ensure_future(house.service.stop(30.0))
+    second = await house.create(asks(3, "second"))
+    await house.run(3)
+    assert not stopping.done()
+    assert all(shard.fence == 0 for shard in await house.store.shards(second.id))
+    await house.reach(stopping)
+    await house.start()
+    for batch in (first, second):
+        await house.ended(batch)
+    assert set(engine.asked.values()) == {1}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from batchyard.batches.batch import Batch, Shard
 from batchyard.clock import ManualClock
 from batchyard.dispatch import coordinator
+from batchyard.engine import Ask, Model, Reply
 from batchyard.errors import Unavailable
 from batchyard.store import committer
 from batchyard.store.store import Store, Taken
@@ -112,12 +115,66 @@ async def test_what_is_canceled_while_the_disk_is_full_waits_in_a_bounded_space(
     house.store.take = counted
     disk.room = 0
     await house.cancel(batch)
-    for _ in range(100):
+    turns = 0
+    while turns < 100:  # counted from the moment in which the disk is known to be full
         await house.clock.advance(0.2)
-        await asyncio.to_thread(house.real_store.disk_full.__bool__)  # gives threads their turn
-    assert house.real_store.disk_full
+        await asyncio.to_thread(lambda: None)  # gives threads their turn
+        turns += house.real_store.disk_full
     assert len(taken) < 30, "each holds files open and lines in memory"
     disk.room = None
     ended = await house.ended(batch, within=60)
     assert ended.tally.canceled == 60
+    await house.stop()
+
+
+class BuggyModels(ScriptedEngine):
+    """Trips over its own list of models."""
+
+    async def models(self) -> list[Model]:
+        raise KeyError("data")
+
+
+async def test_an_engine_that_trips_over_its_models_is_waited_for(
+    tmp_path: Path, clock: ManualClock, engine: ScriptedEngine
+) -> None:
+    house = House(tmp_path / "data", clock, buggy=BuggyModels(clock), m=engine)
+    await house.start()
+    batch = await house.create(asks(5))
+    await house.ended(batch, within=30)
+    reports = {report.name: report for report in await house.store.engine_reports()}
+    assert reports["buggy"].state == "waiting"
+    assert "KeyError" in reports["buggy"].reason
+    await house.stop()
+
+
+class Odd(ScriptedEngine):
+    """The first answer to a text that is in `odd` comes by way of `odd[text]`."""
+
+    def __init__(self, clock: ManualClock, odd: dict[str, Callable[[Reply], Reply]]) -> None:
+        super().__init__(clock)
+        self.odd = odd
+
+    async def create_message(self, ask: Ask) -> Reply:
+        reply = await super().create_message(ask)
+        text = json.loads(ask.params)["messages"][0]["content"]
+        return self.odd.pop(text)(reply) if text in self.odd else reply
+
+
+def called_off(_: Reply) -> Reply:
+    raise asyncio.CancelledError
+
+
+def pretty(reply: Reply) -> Reply:
+    return replace(reply, message=json.dumps(json.loads(reply.message), indent=1).encode())
+
+
+@pytest.mark.parametrize("way", [called_off, pretty])
+async def test_an_odd_answer_of_an_engine_costs_a_try_at_most(
+    tmp_path: Path, clock: ManualClock, way: Callable[[Reply], Reply]
+) -> None:
+    house = House(tmp_path / "data", clock, m=Odd(clock, {"q 3": way}))
+    await house.start()
+    batch = await house.create(asks(10))
+    await house.ended(batch, within=60)
+    assert all_echoed(await house.lines(batch), asks(10))
     await house.stop()

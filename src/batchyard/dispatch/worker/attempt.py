@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from batchyard import wire
@@ -9,7 +11,10 @@ from batchyard.batches.request import Entry, check, wanted_max_tokens
 from batchyard.batches.result import Outcome
 from batchyard.dispatch.fleet import ShardOrder
 from batchyard.engine import Ask, Engine, Usage
-from batchyard.errors import ErrorType
+from batchyard.errors import EngineError, ErrorType, Spent
+from batchyard.telemetry import logger
+
+log = logger(__name__)
 
 NOTHING = Usage()
 
@@ -32,17 +37,31 @@ async def attempt(
     engine is not bothered (some answer 500 to a missing field).
     """
     version = order.batch.api_version
-    if fault := check(params, api_version=version, strict_version=strict_version):
-        return errored(entry, fault.type, fault.message)
-    ask = Ask(
-        params=_fitted(params, order),
-        model=order.model.id,
-        trace=f"{order.batch.id}:{entry.custom_id}",
-        api_version=version,
-        betas=order.batch.betas,
-    )
-    reply = await engine.create_message(ask)
-    return Line("succeeded", wire.succeeded_line(entry.custom_id, reply.message), reply.usage)
+    with bugs_told(engine):
+        if fault := check(params, api_version=version, strict_version=strict_version):
+            return errored(entry, fault.type, fault.message)
+        ask = Ask(
+            params=_fitted(params, order),
+            model=order.model.id,
+            trace=f"{order.batch.id}:{entry.custom_id}",
+            api_version=version,
+            betas=order.batch.betas,
+        )
+        reply = await engine.create_message(ask)
+        line = wire.succeeded_line(entry.custom_id, wire.one_line(reply.message))
+        return Line("succeeded", line, reply.usage)
+
+
+@contextmanager
+def bugs_told(engine: Engine) -> Iterator[None]:
+    """A bug of the engine's adapter becomes `Spent`: it costs one try, not the batch."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        log.exception("engine_bug", engine=repr(engine))
+        raise Spent(f"{type(error).__name__} in the engine adapter: {error}") from error
 
 
 def errored(entry: Entry, type: ErrorType, message: str) -> Line:

@@ -45,6 +45,7 @@ class Job:
     cursor: Cursor
     entry: Entry
     tries: Tries = field(default_factory=Tries)
+    failures: int = 0  # those that may have been its own
     ticket: int = 0
     task: asyncio.Task[None] | None = None
 
@@ -72,22 +73,28 @@ class Hand:
         """Whether there are requests that were never sent."""
         return bool(self._sendable)
 
-    def next(self, resting_max: int, *, afar: bool = False) -> Job | None:
+    @property
+    def models(self) -> list[str]:
+        """The models of the shards in hand, as the engine calls them."""
+        return sorted({cursor.order.model.id for cursor in self.cursors.values()})
+
+    def next(self, resting_max: int) -> Job | None:
         """The request to send now: one that was asked before, else by fair share.
 
         With `resting_max` requests already waiting to be asked again nothing new is started, or an
-        engine that refuses everything would be offered the whole batch. `afar` takes one never
-        sent, as unlike the latest as there is: requests that fail alike often stand side by side.
+        engine that refuses everything would be offered the whole batch; but for batches of which
+        none is waiting: the misfortune of others is not theirs.
         """
-        if self._again and not (afar and self._sendable):
+        if self._again:
             return self._again.popleft()
-        if len(self._resting) >= resting_max and not afar:
-            return None
-        batch_id = self.share.pick(self._sendable.keys())
+        ready = set(self._sendable)
+        if len(self._resting) >= resting_max:
+            ready -= {job.cursor.key[0] for job in self._resting}
+        batch_id = self.share.pick(ready)
         if batch_id is None:
             return None
-        cursor = self._sendable[batch_id][-1 if afar else 0]
-        entry = cursor.waiting.pop() if afar else cursor.waiting.popleft()
+        cursor = self._sendable[batch_id][0]
+        entry = cursor.waiting.popleft()
         self.share.charge(batch_id, entry.length / 4 + 16)
         if not cursor.waiting:
             self._exhausted(cursor)

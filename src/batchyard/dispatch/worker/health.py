@@ -7,12 +7,13 @@ makes requests wait, since a batch has a day and no reason to fail fast.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from batchyard.clock import Clock, Microseconds
 from batchyard.dispatch.fleet import WorkerState
-from batchyard.dispatch.worker.retry import Hold, Tries, backoff, judge
+from batchyard.dispatch.worker.attempt import bugs_told
+from batchyard.dispatch.worker.retry import NO_PROOFS, Hold, Proofs, Tries, backoff, judge
 from batchyard.engine import Engine, Model
 from batchyard.errors import EngineError
 from batchyard.telemetry import logger
@@ -37,7 +38,7 @@ class Health:
     reason: str = "has not answered yet"
     since: Microseconds = 0
     unreachable: bool = True
-    answers: int = 0
+    proofs: Proofs = NO_PROOFS
     failures_in_a_row: int = 0
     failed_probes: int = 0
     _probe_at: float = 0.0
@@ -46,14 +47,19 @@ class Health:
     def up(self) -> bool:
         return self.state == "up"
 
-    def answered(self) -> None:
-        """The engine answered something useful."""
-        self.answers += 1
-        self.failures_in_a_row = 0
-        if not self.up:
+    def answered(self, *, control: bool = False) -> None:
+        """The engine answered a request, or the control question."""
+        answers, controls = self.proofs
+        self.proofs = Proofs(answers + (not control), controls + control)
+        self.failures_in_a_row = self.failed_probes = 0
+        self.reached()
+
+    def reached(self) -> None:
+        """The engine is there. It may list its models and yet fail every question, so one that was
+        failing has to answer one first."""
+        self.unreachable = False
+        if not self.up and self.failures_in_a_row == 0:
             self.state, self.reason, self.since = "up", "", self.clock.now()
-            self.unreachable = False
-            self.failed_probes = 0
 
     def hold(self, state: WorkerState, reason: str, jitter: float, *, unreachable: bool) -> None:
         """The engine is not to be asked for a while; `reason` says why, in its own words.
@@ -68,6 +74,15 @@ class Health:
         self.failed_probes += 1
         wait = min(PROBE_CAP_SECONDS, backoff(self.failed_probes, 0.5 + jitter / 2))
         self._probe_at = self.clock.monotonic() + wait
+
+    def failed_probe(self, error: EngineError, *, unreachable: bool) -> None:
+        """Whoever looked after the engine got `error`."""
+        jitter = random.random()  # noqa: S311 (jitter, not secrecy)
+        match judge(error, Tries(), jitter):
+            case Hold(state="paused", reason=reason):
+                self.hold("paused", reason, jitter, unreachable=False)
+            case _:
+                self.hold("waiting", error.message, jitter, unreachable=unreachable)
 
     def failed(self, reason: str, jitter: float) -> None:
         """A failure that may be the request's own; many without a success are the engine's."""
@@ -84,7 +99,7 @@ class Watch:
     """Keeps looking at one engine: its models now and then, signs of life while it is down.
 
     An engine that cannot be reached is probed with the cheapest call there is, asking its models;
-    one that answers but fails everything, or refuses our key, is tried with a real request, since
+    one that answers but fails everything, or refuses our key, is asked the control question, since
     its models may well be listed all the time.
     """
 
@@ -95,7 +110,7 @@ class Watch:
         health: Health,
         *,
         learn: Callable[[str, list[Model]], None],
-        try_one: Callable[[], bool],
+        control: Callable[[], Awaitable[bool]],
         on_change: Callable[[], None],
     ) -> None:
         self._name = name
@@ -103,7 +118,7 @@ class Watch:
         self._health = health
         self._clock = health.clock
         self._learn = learn
-        self._try_one = try_one
+        self._control = control
         self._on_change = on_change
         self._told = False
 
@@ -121,32 +136,26 @@ class Watch:
             await self._clock.sleep(max(0.05, self._health.seconds_to_probe()))
             if self._health.up or self._health.seconds_to_probe() > 0:
                 continue
-            if self._health.unreachable or not self._told or not self._try_one():
+            if self._health.unreachable or not self._told:
                 await self._look()
-            else:
-                await self._clock.sleep(0.5)
+            elif not await self._control():
+                self._health.failures_in_a_row = 0  # those who failed are gone
+                await self._look()
         self._on_change()
 
     async def _look(self) -> None:
         was_up = self._health.up
         try:
-            models = list(await self._engine.models())
+            with bugs_told(self._engine):
+                models = list(await self._engine.models())
         except EngineError as error:
             if not was_up:
-                self._hold(error)
+                self._health.failed_probe(error, unreachable=True)
+                self._on_change()
             return
         self._told = True
         self._learn(self._name, models)
-        self._health.answered()
-        if not was_up:
+        self._health.reached()
+        if not was_up and self._health.up:
             log.info("engine_up", engine=self._name, models=[model.id for model in models])
-        self._on_change()
-
-    def _hold(self, error: EngineError) -> None:
-        jitter = random.random()  # noqa: S311 (jitter, not secrecy)
-        match judge(error, Tries(), jitter):
-            case Hold(state="paused", reason=reason):
-                self._health.hold("paused", reason, jitter, unreachable=False)
-            case _:
-                self._health.hold("waiting", error.message, jitter, unreachable=True)
         self._on_change()

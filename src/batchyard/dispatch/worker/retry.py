@@ -7,7 +7,9 @@ from real engines: llama.cpp answers 500 to an image it cannot read, vLLM 500 wh
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from batchyard.dispatch.fleet import WorkerState
 from batchyard.errors import (
@@ -27,6 +29,20 @@ SAME_FAULT_MAX = 6
 """Tries that may end in the same 5xx, or in no answer, while neighbours succeed."""
 SHEDDING_FAULT_MAX = 12
 """The same for 503: engines also say it when they only want to be left alone for a while."""
+UNLUCKY_FAULT_MAX = 16
+"""The same at an engine that fails at random, however often it does."""
+CHANCE_MAX = 1e-8
+"""How likely a run of failures may be at such an engine before it can be mere bad luck no more."""
+
+
+class Proofs(NamedTuple):
+    """What speaks for an engine: requests it answered, and control questions."""
+
+    answers: int = 0
+    controls: int = 0
+
+
+NO_PROOFS = Proofs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +52,33 @@ class Tries:
     total: int = 0
     fault: str = ""
     alike: int = 0
-    successes_seen: int = 0  # the worker's count of answers when the last failure was judged
+    seen: Proofs = NO_PROOFS  # as they stood when the last failure was judged
 
-    def after(self, fault: str, successes: int, *, alone: bool = False) -> Tries:
-        """One more failure. It counts towards poison only if a neighbour succeeded meanwhile, or
-        when it is `alone`: every neighbour has succeeded before and none is left to do it again.
+    def after(self, fault: str, proofs: Proofs, *, in_company: bool = False) -> Tries:
+        """One more failure. It counts towards poison only if the engine did well meanwhile.
+
+        Of requests that went down `in_company` one may have pulled down the others: then it takes
+        a neighbour's answer, not just the control question's, to speak against one of them.
         """
         if fault != self.fault:
-            return Tries(self.total + 1, fault, 1, successes)
-        alike = self.alike + (alone or successes > self.successes_seen)
-        return Tries(self.total + 1, fault, alike, successes)
+            return Tries(self.total + 1, fault, 1, proofs)
+        did_well = proofs.answers > self.seen.answers or (
+            not in_company and proofs.controls > self.seen.controls
+        )
+        return Tries(self.total + 1, fault, self.alike + did_well, proofs)
+
+
+@dataclass(slots=True)
+class Luck:
+    """How often an engine fails a try at random: the share of failed tries among those of requests
+    that succeeded in the end. Poison never succeeds, so it does not disturb the measure."""
+
+    rate: float = 0.0
+
+    def succeeded(self, failures: int) -> None:
+        """A request was answered after so many tries that its engine had failed."""
+        for failed in (*[1.0] * failures, 0.0):
+            self.rate += (failed - self.rate) / 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +107,11 @@ class Hold:
 Verdict = Again | GiveUp | Hold
 
 
-def judge(error: EngineError, tries: Tries, jitter: float) -> Verdict:
+def judge(error: EngineError, tries: Tries, jitter: float, bad_luck: float = 0.0) -> Verdict:
     """The verdict on a request whose latest failure is `error`, already counted in `tries`.
 
-    `jitter` is a random number in [0, 1). Only `Rejected` and poison give up; everything else is
-    tried until it succeeds or the batch's deadline ends it.
+    `jitter` is a random number in [0, 1), `bad_luck` the engine's `Luck.rate`. Only `Rejected` and
+    poison give up; everything else is tried until it succeeds or the batch's deadline ends it.
     """
     match error:
         case Rejected():
@@ -89,9 +122,9 @@ def judge(error: EngineError, tries: Tries, jitter: float) -> Verdict:
             return Hold("waiting", error.message)
         case Overloaded():
             return Again(max(error.retry_after or 0.0, backoff(tries.total, jitter)))
-        case Spent() if tries.alike >= SAME_FAULT_MAX:
+        case Spent() if tries.alike >= _alike_max(None, bad_luck):
             return GiveUp("api_error", f"No usable answer in {tries.total} tries: {error.message}")
-        case Unavailable() if tries.alike >= _alike_max(error.status):
+        case Unavailable() if tries.alike >= _alike_max(error.status, bad_luck):
             return GiveUp(
                 "api_error",
                 f"The engine answered {error.status} to each of {tries.total} tries while it "
@@ -101,6 +134,18 @@ def judge(error: EngineError, tries: Tries, jitter: float) -> Verdict:
             return Again(max(error.retry_after or 0.0, backoff(tries.total, jitter)))
         case _:
             return Again(backoff(tries.total, jitter))
+
+
+def may_be_its_own(error: EngineError) -> bool:
+    """Whether the engine, though reached, failed in a way that the request may be to blame for."""
+    return isinstance(error, Spent) or (isinstance(error, Unavailable) and error.status is not None)
+
+
+def is_nobodys(error: EngineError) -> bool:
+    """Whether a failure says nothing of the request: no engine there, or not for us."""
+    return isinstance(error, Misconfigured) or (
+        isinstance(error, Unavailable) and error.status is None
+    )
 
 
 def fault_name(error: EngineError) -> str:
@@ -114,5 +159,10 @@ def backoff(tries: int, jitter: float) -> float:
     return BACKOFF_FLOOR_SECONDS + jitter * ceiling
 
 
-def _alike_max(status: int | None) -> int:
-    return SHEDDING_FAULT_MAX if status == 503 else SAME_FAULT_MAX
+def _alike_max(status: int | None, bad_luck: float) -> int:
+    """Equal failures in a row of one request after which bad luck explains them no more."""
+    fewest = SHEDDING_FAULT_MAX if status == 503 else SAME_FAULT_MAX
+    if bad_luck <= 0:
+        return fewest
+    unlikely = math.ceil(math.log(CHANCE_MAX) / math.log(bad_luck))
+    return max(fewest, min(unlikely, UNLUCKY_FAULT_MAX))

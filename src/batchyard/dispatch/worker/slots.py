@@ -9,9 +9,18 @@ from collections.abc import Callable
 from batchyard.batches.request import Entry
 from batchyard.dispatch.worker.attempt import Line, attempt, errored, unanswered
 from batchyard.dispatch.worker.hand import Cursor, Hand, Job
-from batchyard.dispatch.worker.health import FAILURES_IN_A_ROW_MAX, Health
+from batchyard.dispatch.worker.health import Health
 from batchyard.dispatch.worker.limiter import Limiter
-from batchyard.dispatch.worker.retry import Again, GiveUp, Hold, fault_name, judge
+from batchyard.dispatch.worker.retry import (
+    Again,
+    GiveUp,
+    Hold,
+    Luck,
+    fault_name,
+    is_nobodys,
+    judge,
+    may_be_its_own,
+)
 from batchyard.engine import Engine
 from batchyard.errors import (
     Damaged,
@@ -19,8 +28,6 @@ from batchyard.errors import (
     Overloaded,
     Rejected,
     Spent,
-    StorageError,
-    Unavailable,
 )
 from batchyard.store.store import Store
 from batchyard.tasks import TaskSet
@@ -31,15 +38,12 @@ log = logger(__name__)
 RESTING_MIN = 16
 """Requests that may wait to be asked again before nothing new is started, however low the limit."""
 
-AFAR_PROBES = 4
-"""Probes of an engine that fails in a row which ask something unlike what failed."""
-
 
 class Slots:
     """Keeps an engine as full as its limiter allows with requests from the hand.
 
     `on_idle` is called when a slot finds nothing to do or a shard is done with, `on_trouble` when
-    the engine is not up.
+    the engine is not up, `on_doubt` after a failure when nobody else is there to do better.
     """
 
     def __init__(
@@ -64,29 +68,29 @@ class Slots:
         self._strict_version = strict_version
         self._random = random.Random(seed)  # noqa: S311 (jitter, not secrecy)
         self._running: set[Job] = set()
-        self._in_trouble: set[Job] = set()  # failed since the engine last answered anybody
-        self._has_answered = False
+        self._luck = Luck()
+        self._failed_at = float("-inf")
         self._draining = False
         self.on_idle: Callable[[], None] = _nobody
         self.on_trouble: Callable[[], None] = _nobody
+        self.on_doubt: Callable[[], None] = _nobody
 
     @property
     def limit(self) -> int:
-        """Requests that may be in flight now: one while the engine is being tried out again."""
-        return self._limiter.limit if self._health.up else 1
+        """Requests that may be in flight at once while the engine is up."""
+        return self._limiter.limit
 
     @property
     def in_flight(self) -> int:
         """Requests sent and not answered."""
         return len(self._running)
 
-    def pump(self) -> bool:
-        """Start requests while there are slots and something to send; whether any are under way."""
+    def pump(self) -> None:
+        """Start requests while there are slots and something to send."""
         while (job := self._next()) is not None:
             job.ticket = self._limiter.ticket()
             self._running.add(job)
             job.task = self._tasks.spawn(self._slot(job))
-        return bool(self._running)
 
     async def drain(self, seconds: float) -> None:
         """Start nothing more; wait for answers under way, at most `seconds`."""
@@ -121,13 +125,9 @@ class Slots:
     # -- one request -----------------------------------------------------------------------------
 
     def _next(self) -> Job | None:
-        if self._draining or len(self._running) >= self.limit:
+        if self._draining or not self._health.up or len(self._running) >= self.limit:
             return None
-        health = self._health
-        if not health.up and (health.unreachable or health.seconds_to_probe() > 0):
-            return None
-        afar = health.state == "waiting" and health.failed_probes <= AFAR_PROBES
-        return self._hand.next(max(RESTING_MIN, 2 * self._limiter.limit), afar=afar)
+        return self._hand.next(max(RESTING_MIN, 2 * self.limit))
 
     async def _slot(self, job: Job) -> None:
         """Ask, settle, and go on with the next request: a slot lives as long as there is work."""
@@ -164,32 +164,21 @@ class Slots:
             self._called_off(job)
         except Damaged as error:
             self.settle(cursor, job.entry, errored(job.entry, "api_error", error.message))
-        except StorageError:
-            raise
-        except Exception as error:  # an engine's bug costs one try, not the batch
-            log.exception("engine_bug", engine=repr(self._engine))
-            self._failed(job, Spent(f"{type(error).__name__} in the engine adapter: {error}"))
         else:
             self._answered(job, line)
 
     def _answered(self, job: Job, line: Line) -> None:
         if line.outcome == "succeeded":
-            self._engine_answered()
+            self._health.answered()
+            self._luck.succeeded(job.failures)
             self._limiter.succeeded(len(self._running))
             self._hand.share.charge(job.cursor.key[0], 2.0 * line.usage.output_tokens)
         self.settle(job.cursor, job.entry, line)
 
     def _failed(self, job: Job, error: EngineError) -> None:
         jitter = self._random.random()
-        alone = self._is_alone(job, error)
-        job.tries = job.tries.after(fault_name(error), self._health.answers, alone=alone)
-        if isinstance(error, Rejected):
-            self._engine_answered()
-        elif _is_load(error):
-            self._limiter.pushed_back(job.ticket, len(self._running))
-        if _may_be_its_own(error) and not alone:
-            self._health.failed(error.message, jitter)
-        match judge(error, job.tries, jitter):
+        self._count(job, error, jitter)
+        match judge(error, job.tries, jitter, self._luck.rate):
             case GiveUp(type=kind, message=message):
                 self.settle(job.cursor, job.entry, errored(job.entry, kind, message))
             case Hold(state=state, reason=reason):
@@ -199,23 +188,26 @@ class Slots:
                 self._put_back(job, after=seconds)
         if not self._health.up:
             self.on_trouble()
+        elif may_be_its_own(error) and len(self._running) == 1 and not self._hand.untried:
+            self.on_doubt()
 
-    def _engine_answered(self) -> None:
-        self._health.answered()
-        self._has_answered = True
-        self._in_trouble.clear()
+    def _count(self, job: Job, error: EngineError, jitter: float) -> None:
+        """Book a failure to everything it tells something about."""
+        if not is_nobodys(error):
+            together = isinstance(error, Spent) and self._in_company()
+            job.tries = job.tries.after(fault_name(error), self._health.proofs, in_company=together)
+        if isinstance(error, Rejected):
+            self._health.answered()
+        elif _is_load(error):
+            self._limiter.pushed_back(job.ticket, len(self._running))
+        if may_be_its_own(error):
+            job.failures += 1
+            self._failed_at = self._clock.monotonic()
+            self._health.failed(error.message, jitter)
 
-    def _is_alone(self, job: Job, error: EngineError) -> bool:
-        """Whether a failing request has no neighbour left to be compared with.
-
-        Everybody else was answered; and those that still fail are few, or failed before while
-        others were answered, so that they, not the engine, are odd.
-        """
-        if not _may_be_its_own(error):
-            return False
-        self._in_trouble.add(job)
-        fresh = sum(one.tries.alike < 2 for one in self._in_trouble)
-        return self._has_answered and fresh < FAILURES_IN_A_ROW_MAX and not self._hand.untried
+    def _in_company(self) -> bool:
+        """Whether others are in flight beside a request that fails, or failed a moment ago."""
+        return len(self._running) > 1 or self._clock.monotonic() < self._failed_at + 1.0
 
     def _put_back(self, job: Job, after: float = 0.0) -> None:
         cursor = job.cursor
@@ -237,11 +229,14 @@ class Slots:
     def _called_off(self, job: Job) -> None:
         """The call was cut: by a recall the slot survives, by give_back, or because we leave."""
         cursor = job.cursor
+        assert job.task is not None
+        if not job.task.cancelling():
+            self._failed(job, Spent("the engine adapter called the request off by itself"))
+            return
         if cursor.stop is None or self._draining:
             if not cursor.given_back:
                 raise asyncio.CancelledError
             return
-        assert job.task is not None
         job.task.uncancel()
         self.settle(cursor, job.entry, unanswered(job.entry, cursor.stop))
 
@@ -259,11 +254,6 @@ class Slots:
 
 def _nobody() -> None:
     """Until somebody wants to be told."""
-
-
-def _may_be_its_own(error: EngineError) -> bool:
-    """Whether the engine, though reached, failed in a way that the request may be to blame for."""
-    return isinstance(error, Spent) or (isinstance(error, Unavailable) and error.status is not None)
 
 
 def _is_load(error: EngineError) -> bool:

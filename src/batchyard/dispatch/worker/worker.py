@@ -11,6 +11,7 @@ from batchyard.clock import Clock
 from batchyard.dispatch.fleet import Replica, ShardOrder, WorkerStatus
 from batchyard.dispatch.patience import patiently
 from batchyard.dispatch.worker.attempt import unanswered
+from batchyard.dispatch.worker.control import Control
 from batchyard.dispatch.worker.hand import Cursor, Hand, ShardKey
 from batchyard.dispatch.worker.health import Health, Watch
 from batchyard.dispatch.worker.limiter import Limiter
@@ -64,12 +65,14 @@ class Worker:
         )
         self._slots.on_idle = on_change
         self._slots.on_trouble = self._recover
+        self._slots.on_doubt = self._doubt
+        self._control = Control(replica.engine, self._hand, self._health)
         self._watch = Watch(
             replica.name,
             replica.engine,
             self._health,
             learn=learn,
-            try_one=self._slots.pump,
+            control=self._control.ask,
             on_change=on_change,
         )
         self._recovering = False
@@ -82,6 +85,8 @@ class Worker:
     # -- what the coordinator asks -------------------------------------------------------------
 
     def hand(self, order: ShardOrder) -> None:
+        if self._draining:  # the shard waits for the next start
+            return
         self._opening[order.batch.id, order.number] = None
         self._tasks.spawn(self._open(order))
 
@@ -160,6 +165,7 @@ class Worker:
         if outcome is not None:
             self._stop(cursor, outcome, 0.0)
         self._slots.pump()
+        self._on_change()  # a small shard may leave slots free
 
     def _stop(self, cursor: Cursor, outcome: Outcome, grace_seconds: float) -> None:
         cursor.stop = outcome
@@ -184,3 +190,13 @@ class Worker:
         finally:
             self._recovering = False
         self._slots.pump()
+
+    def _doubt(self) -> None:
+        """Is it the engine or the request? Found out beside the request's wait for its next try."""
+        if not self._draining:
+            self._tasks.spawn(self._told_apart())
+
+    async def _told_apart(self) -> None:
+        await self._control.ask()
+        if not self._health.up:
+            self._recover()
