@@ -27,6 +27,10 @@ def born(seconds: int) -> Model:
         ({"id": "m", "created_at": "2026-03-01T00:00:00Z"}, born(1_772_323_200)),
         ({"id": "m", "created": 1_700_000_000}, born(1_700_000_000)),
         ({"id": "m", "created": 1, "owned_by": "llamacpp"}, Model("m")),
+        ({"id": "m", "created": 1_700_000_000_000}, Model("m")),
+        ({"id": "m", "created": 10**30, "max_tokens": 10**30}, Model("m")),
+        ({"id": "m", "created_at": "0001-01-01T00:00:00"}, Model("m")),
+        ({"id": "m", "created_at": "9999-12-31T23:59:59-12:00"}, Model("m")),
         ({"id": "m", "created_at": "yesterday", "max_tokens": "many"}, Model("m")),
     ],
 )

@@ -148,6 +148,15 @@ async def test_prune_removes_what_crashes_left_and_nothing_else(room: Room) -> N
         assert (await room.finish(batch)).processing_status == "ended"
 
 
+async def test_prune_stumbles_over_nothing_that_is_not_ours(room: Room) -> None:
+    for folder in ("spool", "batches"):
+        (room.path / folder / "lost+found").mkdir()
+        (room.path / folder / "notes.txt").write_text("not ours")
+    await room.store.prune()
+    assert (room.path / "spool" / "lost+found").is_dir()
+    assert (room.path / "batches" / "notes.txt").exists()
+
+
 async def test_prune_leaves_a_body_that_is_still_arriving(room: Room) -> None:
     spool = room.store.spool()
     other = Room(room.path, clock=room.clock)

@@ -147,6 +147,10 @@ def listed_models(body: bytes) -> list[Model]:
     ]
 
 
+_COUNT_MAX = 2**53
+_CALENDAR_ENDS = 253_402_300_800  # seconds from 1970 to the year 10000
+
+
 def _context(entry: dict[str, Any]) -> int | None:
     meta = entry.get("meta")
     inside = meta if isinstance(meta, dict) else {}
@@ -161,20 +165,22 @@ def _context(entry: dict[str, Any]) -> int | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and value > 0 else None
+    return value if isinstance(value, int) and 0 < value <= _COUNT_MAX else None
 
 
 def _created(entry: dict[str, Any]) -> Microseconds:
     """`created_at` as RFC 3339 (Messages) or `created` as seconds (Chat Completions).
 
-    llama.cpp says it was created just now, every time it is asked; that is worse than nothing.
+    0 for a moment that no calendar has: some servers count milliseconds. llama.cpp says it was
+    created just now, every time it is asked; that is worse than nothing.
     """
     if entry.get("owned_by") == "llamacpp":
         return 0
     stamp = entry.get("created_at")
+    seconds: float = _count(entry.get("created")) or 0
     if isinstance(stamp, str):
         try:
-            return round(datetime.fromisoformat(stamp).timestamp() * SECOND)
-        except ValueError:
+            seconds = datetime.fromisoformat(stamp).timestamp()
+        except (ValueError, OverflowError):
             return 0
-    return (_count(entry.get("created")) or 0) * SECOND
+    return round(seconds * SECOND) if 0 < seconds < _CALENDAR_ENDS else 0

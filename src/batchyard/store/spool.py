@@ -89,9 +89,12 @@ def _new_file(folder: Path) -> tuple[Path, int]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the spools whose writer is gone, by whatever death: a live one holds its lock."""
+    """Remove the spools whose writer is gone, by whatever death: a live one holds its lock.
+
+    What cannot be removed, or is none of ours, stays where it is: it harms nobody.
+    """
     for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        with contextlib.suppress(OSError):
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -132,7 +132,7 @@ def entries(requests: Reader) -> list[Entry]:
     for end in _line_ends(requests):
         head, tail = requests.read(start, _HEAD_BYTES), requests.read(end - 2, 2)
         quote = head.find(b'"', _ID_AT)
-        if quote < 0 or tail != b"}\n":
+        if quote < 0 or tail != b"}\n" or not head[:quote].isascii():
             raise Damaged(f"a request segment is damaged at byte {start}")
         params = start + quote + _PARAMS_AFTER_ID
         found.append(Entry(head[_ID_AT:quote].decode("ascii"), params, end - 2 - params))

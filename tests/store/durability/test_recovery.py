@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 from unittest import mock
@@ -198,6 +199,15 @@ def test_a_request_segment_that_is_cut_lacks_its_last_line(cut: int) -> None:
     assert [entry.custom_id for entry in entries(Held(data[:-cut]))] == ["r-1"]
     with pytest.raises(Damaged):
         entries(Held(data[:-cut] + b"\n"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(at=st.integers(0, 79), byte=st.integers(0, 255))
+def test_a_request_segment_with_a_wrong_byte_reads_or_is_told_damaged(at: int, byte: int) -> None:
+    data = bytearray(request_line("r-1", b'{"a":1}') + request_line("r-2", b'{"b":"longer"}'))
+    data[at % len(data)] = byte
+    with contextlib.suppress(Damaged):
+        entries(Held(bytes(data)))
 
 
 @settings(max_examples=100, deadline=None)
