@@ -34,11 +34,11 @@ class User(threading.Thread):
         self.start()
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._leaving.set()
         self.join(60)
         self._calls.close()
-        if self._failure is not None and kind is None:
+        if self._failure is not None:
             raise self._failure
 
     def run(self) -> None:
