@@ -47,7 +47,7 @@ def test_nothing_acknowledged_is_lost_by_kills_at_random_moments(
 ) -> None:
     server = serve("--engine", f"anthropic+{upstream.url};concurrency={CONCURRENCY}")
     ledger = Ledger()
-    with User(server.url, ledger, dice.randrange(10**6), sizes=(1, 2, 7, 40, 120)) as user:
+    with User(server.url, ledger, dice.randrange(10**6), sizes=(1, 2, 40, 200, 400)) as user:
         for number in range(KILLS):
             time.sleep(dice.uniform(0.05, 0.9))
             kill(server, ledger, ROLES[number % 4] if number < 8 else dice.choice(ROLES))

@@ -75,10 +75,8 @@ class User(threading.Thread):
     def _cancel(self, promise: Promised) -> None:
         assert promise.batch_id is not None
         promise.cancel_asked = promise.cancel_asked or time.monotonic()
-        started = time.monotonic()
         batch = self._calls.cancel(promise.batch_id)
         if promise.cancel_acknowledged is None:
             promise.cancel_acknowledged = time.monotonic()
         assert batch["processing_status"] in ("canceling", "ended"), batch
-        assert time.monotonic() - started < 2.0, "cancel waited for something"
         self._ledger.saw(promise, batch)
