@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from tests.live.harness.waiting import eventually
 
 KEY = "sk-test"
+IDLE_SECONDS = 30.0
 HEADERS = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
 
 
@@ -43,6 +45,7 @@ class Calls:
         self.url = url
         self.timeout = timeout
         self._connection: http.client.HTTPConnection | None = None
+        self._used = 0.0
 
     def ask(
         self,
@@ -51,7 +54,10 @@ class Calls:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """One exchange. A connection that turns out dead is an OSError, never repeated."""
+        """One exchange. A connection that turns out dead is an OSError, never repeated; one that
+        was idle for long is not used again, since the server may close it at any moment."""
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self.close()
         connection = self._connection or self.connect()
         self._connection = None
         try:
@@ -68,6 +74,7 @@ class Calls:
             connection.close()
         else:
             self._connection = connection
+            self._used = time.monotonic()
         return Answer(response.status, _headers(response), content)
 
     def connect(self) -> http.client.HTTPConnection:
