@@ -194,7 +194,12 @@ class Ledger:
             canceled = self.promised[tag].cancel_asked
             excused = self._death_between(exchange.ended, until)
             excused = excused or (canceled is not None and canceled <= until)
-            assert excused, f"{exchange.marker} was answered and is {outcome}"
+            if not excused:
+                kills = [(kill.role, kill.started - exchange.ended) for kill in self.kills]
+                raise AssertionError(
+                    f"{exchange.marker} was answered and is {outcome}; seconds from its answer to "
+                    f"the cancel: {canceled and canceled - exchange.ended}, to kills: {kills}"
+                )
 
     def repeats(self, exchanges: Iterable[Exchange]) -> int:
         """Calls beyond the first for each request."""
