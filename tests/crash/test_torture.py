@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_nothing_acknowledged_is_lost_by_kills_at_random_moments(
     ledger = Ledger()
     with User(server.url, ledger, dice.randrange(10**6), sizes=(1, 2, 40, 200, 400)) as user:
         for number in range(KILLS):
-            time.sleep(dice.uniform(0.05, 0.9))
+            _until_busy(upstream)
+            time.sleep(dice.uniform(0.0, 0.6))
             kill(server, ledger, ROLES[number % 4] if number < 8 else dice.choice(ROLES))
         before = user.answers
         eventually(lambda: user.answers > before, within=15, what="calls after the last kill")
@@ -61,3 +63,9 @@ def test_nothing_acknowledged_is_lost_by_kills_at_random_moments(
     assert any(exchange.gone for exchange in upstream.exchanges)
     assert ledger.repeats(upstream.exchanges) <= KILLS * 3 * CONCURRENCY
     assert server.stop() == 0
+
+
+def _until_busy(upstream: Upstream) -> None:
+    """Wait a little for calls in flight, so that most kills interrupt some."""
+    with suppress(AssertionError):
+        eventually(lambda: upstream.scripted.in_flight > 0, within=5, every=0.005)

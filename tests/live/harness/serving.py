@@ -126,11 +126,13 @@ class Server:
 
     def kill_all(self) -> None:
         """`kill -9` to every process of the tree, as fast as one loop can."""
+        if self.process is not None:
+            self.process.kill()
         for pid in self.pids():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if self.process is not None:
-            self.process.wait(10)
+            self.process.wait(30)
         self.wait_gone()
 
     def kill(self, role: str) -> int:
@@ -144,7 +146,7 @@ class Server:
         """`kill -9` the supervisor alone; returns when its children are gone too."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(30)
         self.wait_gone()
 
     def wait_gone(self, within: float = 5.0) -> None:
