@@ -192,7 +192,7 @@ class Ledger:
             assert exchange.ended is not None
             until = exchange.ended + COMMIT_WINDOW_SECONDS
             canceled = self.promised[tag].cancel_asked
-            excused = self._death_between(exchange.ended, until)
+            excused = self._death_between(exchange.started, until)
             excused = excused or (canceled is not None and canceled <= until)
             if not excused:
                 kills = [(kill.role, kill.started - exchange.ended) for kill in self.kills]
