@@ -115,3 +115,23 @@ async def test_requests_that_hang_do_not_keep_an_engine_from_being_found_well_ag
     await house.ended(rest, within=60)
     assert all_echoed(await house.lines(rest), asks(40, "rest"))
     await house.ended(stuck, within=1800)
+
+
+async def test_a_control_question_that_hangs_does_not_keep_an_engine_waiting(
+    house: House, engine: ScriptedEngine
+) -> None:
+    engine.latency = 600.0
+    engine.fault = lambda text, tries: Spent("no whole answer within 600 s", timed_out=True)
+    batch = await house.create(asks(20))
+    await house.run(700)
+    [report] = await house.store.engine_reports()
+    assert report.state == "waiting"
+    engine.latency = 0.1
+    engine.fault = lambda text, tries: None
+    await house.run(150)
+    assert (await house.look(batch)).tally.succeeded >= 16
+    engine.fault = lambda text, tries: Spent("late", timed_out=True) if text == "Hi" else None
+    await house.run(600)
+    [report] = await house.store.engine_reports()
+    assert report.state == "up", "what had been asked before says nothing any more"
+    assert all_echoed(await house.lines(batch), asks(20))

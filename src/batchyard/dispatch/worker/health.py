@@ -7,7 +7,7 @@ makes requests wait, since a batch has a day and no reason to fail fast.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchyard.clock import Clock, Microseconds
@@ -110,7 +110,7 @@ class Watch:
         health: Health,
         *,
         learn: Callable[[str, list[Model]], None],
-        control: Callable[[], Awaitable[bool]],
+        control: Callable[[], bool],
         on_change: Callable[[], None],
     ) -> None:
         self._name = name
@@ -138,7 +138,9 @@ class Watch:
                 continue
             if self._health.unreachable or not self._told:
                 await self._look()
-            elif not await self._control():
+            elif self._control():
+                await self._clock.sleep(0.5)
+            else:
                 self._health.failures_in_a_row = 0  # those who failed are gone
                 await self._look()
         self._on_change()

@@ -66,7 +66,9 @@ class Worker:
         self._slots.on_idle = on_change
         self._slots.on_trouble = self._recover
         self._slots.on_doubt = self._doubt
-        self._control = Control(replica.engine, self._hand, self._health)
+        self._control = Control(
+            replica.engine, self._hand, self._health, self._tasks, on_trouble=self._recover
+        )
         self._watch = Watch(
             replica.name,
             replica.engine,
@@ -194,9 +196,4 @@ class Worker:
     def _doubt(self) -> None:
         """Is it the engine or the request? Found out beside the request's wait for its next try."""
         if not self._draining:
-            self._tasks.spawn(self._told_apart())
-
-    async def _told_apart(self) -> None:
-        await self._control.ask()
-        if not self._health.up:
-            self._recover()
+            self._control.ask()
