@@ -7,7 +7,7 @@ from email.utils import formatdate
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchyard.clock import SECOND
@@ -232,6 +232,7 @@ _json = st.recursive(
 
 
 @given(st.integers(300, 599), _json)
+@example(422, {"detail": [{"loc": None, "msg": "wrong"}, {"loc": 7}]})
 def test_no_json_is_beyond_understanding(status: int, value: object) -> None:
     assert isinstance(classify(status, {}, json.dumps(value).encode()), EngineError)
 
