@@ -6,11 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import msgspec
+
 Operation = Literal["messages", "count_tokens"]
 
+# What is made anew for each request is a struct: a tenth of a frozen dataclass's price, and out of
+# the garbage collector's sight.
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """One request as an engine sees it. An engine has never heard of a batch.
 
     `params` is one compact JSON object, the body of `POST /v1/messages`, with `model` already the
@@ -26,8 +30,7 @@ class Ask:
     priority: Literal["low", "high"] = "low"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one answer; the three input counts do not overlap."""
 
     input_tokens: int = 0
@@ -36,8 +39,7 @@ class Usage:
     cache_creation_input_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """An answer. `message` is one Message object as JSON without newlines, valid UTF-8."""
 
     message: bytes

@@ -15,7 +15,7 @@ import pytest
 
 from batchyard.engines import route
 from batchyard.engines.http import HttpClient
-from batchyard.engines.route import Route
+from batchyard.engines.route import Route, full_head
 from batchyard.errors import ConfigurationError, Unavailable
 from tests.engines.raw import BODY, JSON, PATH, Serve, answering, listening, request_of
 
@@ -241,11 +241,13 @@ def test_a_proxy_of_another_kind_is_refused_when_the_engine_is_named(
     ],
 )
 def test_a_head_names_path_and_host(url: str, line: str, host: str) -> None:
-    head = Route(url).head("POST", PATH, {"x": "1"}, 5).decode()
+    head = full_head(Route(url).opening("POST", PATH, {"x": "1"}), 5).decode()
     assert head == f"{line}\r\nhost: {host}\r\nx: 1\r\ncontent-length: 5\r\n\r\n"
     assert "secret" not in Route(url).shown
 
 
 def test_a_head_is_latin_1_whatever_is_put_in() -> None:
-    head = Route("http://engine").head("GET", "/", {"x": "ü€\r\nevil: 1\0"}, None)
-    assert head == b"GET / HTTP/1.1\r\nhost: engine\r\nx: \xfc?  evil: 1 \r\n\r\n"
+    opening = Route("http://engine").opening("GET", "/", {"x": "ü€\r\nevil: 1\0"})
+    assert opening == b"GET / HTTP/1.1\r\nhost: engine\r\nx: \xfc?  evil: 1 \r\n"
+    head = full_head(b"POST / HTTP/1.1\r\n", 5, trace="ü€\r\nevil: 1\0")
+    assert b"\r\nx-request-id: \xfc?  evil: 1 \r\ncontent-length: 5\r\n\r\n" in head

@@ -180,6 +180,8 @@ def _batch_fault(request: _Params) -> str | None:
     """What a Messages call may ask for and a batch may not."""
     if request.stream:
         return _unsupported("stream=True")
+    if _says_nothing_of_it(request):
+        return None
     for name in _NEVER:
         if _given(getattr(request, name)):
             return _unsupported(name)
@@ -188,6 +190,22 @@ def _batch_fault(request: _Params) -> str | None:
     if _given(request.research_preview_2026_02) == b'"active"':
         return _unsupported("research_preview_2026_02=active")
     return None
+
+
+def _says_nothing_of_it(request: _Params) -> bool:
+    """Whether none of these fields is there, as in nearly every request: one look for all."""
+    return (
+        request.speed
+        is request.store
+        is request.thread
+        is request.threads
+        is request.previous_thread_event_id
+        is request.cache_hint
+        is request.context_hint
+        is request.research_preview_2026_02
+        is request.fallbacks
+        is msgspec.UNSET
+    )
 
 
 def _tool_fault(request: _Params) -> str | None:

@@ -18,8 +18,11 @@ LATE_WEIGHT = 4.0
 
 @dataclass(slots=True)
 class _Account:
+    """What a batch, or the workspace that is its `home`, has had."""
+
     served: float = 0.0
     weight: float = 1.0
+    home: _Account | None = None
     members: set[str] = field(default_factory=set)
 
     @property
@@ -48,7 +51,7 @@ class FairShare:
             siblings = self._workspaces[workspace] = _Account(served=floor - 1.0)
         floor = min((self._batches[b].level for b in siblings.members), default=0.0)
         siblings.members.add(batch)
-        self._batches[batch] = _Account(served=floor - 1.0)
+        self._batches[batch] = _Account(served=floor - 1.0, home=siblings)
         self._current = None
 
     def leave(self, batch: str) -> None:
@@ -77,8 +80,9 @@ class FairShare:
         account = self._batches.get(batch)
         if account is None:
             return
+        assert account.home is not None
         account.served += tokens
-        self._workspaces[self._home[batch]].served += tokens
+        account.home.served += tokens
         if batch == self._current:
             self._burst += tokens
 

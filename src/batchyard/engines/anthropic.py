@@ -17,7 +17,7 @@ from batchyard.clock import SECOND, Microseconds
 from batchyard.engine import Ask, Forwarded, Model, Operation, Reply, Usage
 from batchyard.engines.failures import classify
 from batchyard.engines.forward import envelope_of, once, passed_through
-from batchyard.engines.http import Answer, HttpClient
+from batchyard.engines.http import Answer, HttpClient, full_head
 from batchyard.errors import Misconfigured, Rejected, Spent
 
 _PATHS: dict[Operation, str] = {
@@ -26,6 +26,8 @@ _PATHS: dict[Operation, str] = {
 }
 _PRIORITY = {"low": "10", "high": "0"}
 """vLLM's `X-Vllm-Priority`: lower goes first; engines that do not know it ignore it."""
+
+_OPENINGS_MAX = 64
 
 
 class MessagesEngine:
@@ -53,13 +55,14 @@ class MessagesEngine:
             self._headers["x-api-key"] = api_key
             if not hosted:
                 self._headers["authorization"] = f"Bearer {api_key}"
+        self._openings: dict[tuple[str, tuple[str, ...], str], bytes] = {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
     async def create_message(self, ask: Ask) -> Reply:
         """As `Engine` says. A 200 without a Message in it is `Spent`, whatever it calls itself."""
-        answer = await self._http.post(_PATHS["messages"], self._headers_of(ask), ask.params)
+        answer = await self._http.exchange(self._head_of(ask), ask.params)
         if answer.status // 100 != 2:
             raise classify(answer.status, answer.headers, answer.body)
         try:
@@ -119,6 +122,17 @@ class MessagesEngine:
             if ask.trace:
                 headers["x-request-id"] = ask.trace
         return headers
+
+    def _head_of(self, ask: Ask) -> bytes:
+        """The head of a batch's request. All of a batch begin alike, and so do most batches."""
+        alike = (ask.api_version, ask.betas, ask.priority)
+        opening = self._openings.get(alike)
+        if opening is None:
+            if len(self._openings) >= _OPENINGS_MAX:
+                self._openings.clear()
+            headers = self._headers_of(msgspec.structs.replace(ask, trace=""))
+            opening = self._openings[alike] = self._http.opening(_PATHS["messages"], headers)
+        return full_head(opening, len(ask.params), "" if self._hosted else ask.trace)
 
 
 def listed_models(body: bytes) -> list[Model]:

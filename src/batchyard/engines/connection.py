@@ -8,8 +8,10 @@ machine, and cancelling frees the engine only if the socket closes at once. The 
 from __future__ import annotations
 
 import asyncio
+import math
 import select
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, Protocol, cast
 
 import httptools
@@ -20,6 +22,7 @@ Phase = Literal["unsent", "sent", "answering"]
 _PAUSE_BYTES = 256 * 1024
 _JOIN_BYTES = 64 * 1024
 _HEAD_BYTES_MAX = 1024 * 1024
+_NEVER = math.inf
 
 
 class Broken(Exception):
@@ -51,7 +54,10 @@ class Connection(asyncio.Protocol):
         self._on_idle = on_idle
         self._receiver: Receiver | None = None
         self._headers: dict[str, str] = {}
-        self._total_timer: asyncio.TimerHandle | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._alarm: asyncio.TimerHandle | None = None
+        self._overdue_at = _NEVER
+        self._total_seconds = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
         self._answering = self._until_close = False
         self._flushed = self._heard = True
@@ -75,22 +81,25 @@ class Connection(asyncio.Protocol):
         """
         self._exchanges += 1
         self._receiver = receiver
-        self._parser = httptools.HttpResponseParser(self)
         self._answering = self._until_close = False
         self._headers, self._head_room, self._in_head = {}, _HEAD_BYTES_MAX, True
-        loop = asyncio.get_running_loop()
         if total_seconds is not None:
-            self._total_timer = loop.call_later(total_seconds, self._overdue, total_seconds)
+            self._limit(total_seconds)
         if idle_seconds is not None:
             self._heard = True
-            self._idle_timer = loop.call_later(idle_seconds, self._listen, idle_seconds)
+            self._idle_timer = self._loop.call_later(idle_seconds, self._listen, idle_seconds)
         if len(body) <= _JOIN_BYTES:
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the loop has heard that the connection is over."""
+        return self._transport.is_closing()
+
     def is_stale(self) -> bool:
-        """Whether the engine closed (or spoke) while nobody was asking."""
+        """Whether the engine closed (or spoke) while nobody was asking: the socket is asked."""
         if self._transport.is_closing():
             return True
         poll = select.poll()
@@ -127,6 +136,7 @@ class Connection(asyncio.Protocol):
     # -- what the transport says ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", transport)
         # With marks this low, pause_writing and resume_writing tell when all of a request has been
         # handed to the kernel. A high mark of zero would make the TLS transport pause on nothing.
@@ -166,7 +176,7 @@ class Connection(asyncio.Protocol):
         self._headers = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = _key(name), value.decode("latin-1")
         known = self._headers.get(key)
         self._headers[key] = text if known is None else f"{known}, {text}"
 
@@ -192,7 +202,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, *, keep: bool) -> None:
         receiver, self._receiver = self._receiver, None
-        self._stop_timers()
+        self._stop_timers(for_good=not keep)
         if receiver is None:
             return
         if keep and not self._until_close and not self._transport.is_closing():
@@ -203,28 +213,57 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         receiver.done()
 
-    def _overdue(self, seconds: float) -> None:
-        self.end(f"no whole answer within {seconds:g} s")
+    def _limit(self, seconds: float) -> None:
+        """Have this exchange ended after `seconds`.
+
+        One alarm serves many exchanges: it is left running when one ends, and set anew when it
+        rings during a later one. Setting and stopping a timer for each costs as much as a call.
+        """
+        self._total_seconds = seconds
+        self._overdue_at = self._loop.time() + seconds
+        if self._alarm is not None and self._alarm.when() > self._overdue_at:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        left = self._overdue_at - self._loop.time()
+        if left <= 0:
+            self.end(f"no whole answer within {self._total_seconds:g} s")
+        elif left < _NEVER:
+            self._alarm = self._loop.call_later(left, self._ring)
 
     def _listen(self, seconds: float) -> None:
         if not self._heard and self._transport.is_reading():
             self.end(f"silent for {seconds:g} s")
             return
         self._heard = False
-        loop = asyncio.get_running_loop()
-        self._idle_timer = loop.call_later(seconds, self._listen, seconds)
+        self._idle_timer = self._loop.call_later(seconds, self._listen, seconds)
 
-    def _stop_timers(self) -> None:
-        if self._total_timer is not None:
-            self._total_timer.cancel()
+    def _stop_timers(self, *, for_good: bool = True) -> None:
+        self._overdue_at = _NEVER
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        self._total_timer = self._idle_timer = None
+            self._idle_timer = None
+        if for_good and self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+
+@lru_cache(maxsize=512)
+def _key(name: bytes) -> str:
+    """A header's name as it is looked up; engines send the same few with every answer."""
+    return name.decode("latin-1").lower()
 
 
 def _lasting(headers: dict[str, str]) -> bool:
     """Whether the engine keeps idle connections longer than we do (`Keep-Alive: timeout=N`)."""
-    for part in headers.get("keep-alive", "").split(","):
+    told = headers.get("keep-alive")
+    if told is None:
+        return True
+    for part in told.split(","):
         name, _, value = part.strip().partition("=")
         if name.lower() == "timeout" and value.isdigit():
             return int(value) >= 5

@@ -8,15 +8,15 @@ never followed, cookies never kept, and loopback is never asked through a proxy.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Self, TypeVar
+from collections.abc import Mapping
+from typing import Self
 
 from batchyard.engines.connection import Broken, Connection
 from batchyard.engines.receive import Answer, Streamed, Whole
-from batchyard.engines.route import Route, reason
+from batchyard.engines.route import Route, full_head, reason
 from batchyard.errors import Spent, Unavailable
 
-__all__ = ["Answer", "Headers", "HttpClient", "Streamed"]
+__all__ = ["Answer", "Headers", "HttpClient", "Streamed", "full_head"]
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 TOTAL_SECONDS = 600.0
@@ -25,7 +25,6 @@ POOL_IDLE_SECONDS = 4.0
 """Engines close idle connections after 5 s; we let go of them first."""
 
 Headers = Mapping[str, str]
-_T = TypeVar("_T")
 
 
 class HttpClient:
@@ -49,6 +48,8 @@ class HttpClient:
         self._idle_seconds = idle_seconds
         self._connect_seconds = connect_seconds
         self._answer_bytes_max = answer_bytes_max
+        self._warm: list[Connection] = []
+        self._cooling = False
         self._idle: list[Connection] = []
         self._resting: list[Connection] = []
         self._busy: set[Connection] = set()
@@ -62,7 +63,7 @@ class HttpClient:
     @property
     def kept(self) -> int:
         """Idle connections that wait to be used again."""
-        return len(self._idle) + len(self._resting)
+        return len(self._warm) + len(self._idle) + len(self._resting)
 
     async def post(
         self, path: str, headers: Headers, body: bytes, *, total_seconds: float | None = None
@@ -72,32 +73,59 @@ class HttpClient:
         Raises `Unavailable` (status None) when nothing can have been computed, `Spent` otherwise.
         Cancelling closes the connection.
         """
-        head = self._route.head("POST", path, headers, len(body))
-        return await self._ask(lambda fresh: self._whole(head, body, total_seconds, fresh=fresh))
+        head = full_head(self.opening(path, headers), len(body))
+        return await self.exchange(head, body, total_seconds)
+
+    def opening(self, path: str, headers: Headers) -> bytes:
+        """The beginning of a `POST`, for those who send many that begin alike: see `exchange`."""
+        return self._route.opening("POST", path, headers)
+
+    async def exchange(
+        self, head: bytes, body: bytes, total_seconds: float | None = None
+    ) -> Answer:
+        """Like `post`, with a head put together by the caller, its empty line included."""
+        limit = total_seconds or self._total_seconds
+        try:
+            return await self._whole(self._kept() or await self._connect(), head, body, limit)
+        except Broken as error:
+            if not _never_left(error):
+                raise Spent(f"{self.base_url}: {error.reason}") from error
+        try:
+            return await self._whole(await self._connect(), head, body, limit)
+        except Broken as error:
+            raise Spent(f"{self.base_url}: {error.reason}") from error
 
     async def get(
         self, path: str, headers: Headers | None = None, *, total_seconds: float | None = None
     ) -> Answer:
         """Like `post`; raises `Unavailable` alone, since looking at something spends nothing."""
-        head = self._route.head("GET", path, headers or {}, None)
+        head = self._route.opening("GET", path, headers or {}) + b"\r\n"
         try:
-            return await self._ask(lambda fresh: self._whole(head, b"", total_seconds, fresh=fresh))
+            return await self.exchange(head, b"", total_seconds)
         except Spent as error:
             raise Unavailable(error.message) from error
 
     async def stream(self, path: str, headers: Headers, body: bytes) -> Streamed:
         """Send `body` and return as soon as status and headers are there. Raises like `post`."""
-        head = self._route.head("POST", path, headers, len(body))
-        return await self._ask(lambda fresh: self._streamed(head, body, fresh=fresh))
+        head = full_head(self.opening(path, headers), len(body))
+        try:
+            try:
+                return await self._streamed(self._kept() or await self._connect(), head, body)
+            except Broken as error:
+                if not _never_left(error):
+                    raise
+            return await self._streamed(await self._connect(), head, body)
+        except Broken as error:
+            raise Spent(f"{self.base_url}: {error.reason}") from error
 
     async def close(self) -> None:
         """Close every connection, also those in use. May be called twice."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-        for connection in [*self._idle, *self._resting, *self._busy]:
+        for connection in [*self._warm, *self._idle, *self._resting, *self._busy]:
             connection.end("closed on our side")
-        self._idle, self._resting, self._busy = [], [], set()
+        self._warm, self._idle, self._resting, self._busy = [], [], [], set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,29 +135,11 @@ class HttpClient:
 
     # -- exchanges --------------------------------------------------------------------------------
 
-    async def _ask(self, exchange: Callable[[bool], Awaitable[_T]]) -> _T:
-        """The outcome of `exchange`, told whether it must use a fresh connection.
-
-        It runs a second time only when a kept-alive connection died under a request that had not
-        left this machine whole, which no engine can have begun to compute.
-        """
-        try:
-            try:
-                return await exchange(False)
-            except Broken as error:
-                if not (error.phase == "unsent" and error.reused):
-                    raise
-            return await exchange(True)
-        except Broken as error:
-            raise Spent(f"{self.base_url}: {error.reason}") from error
-
     async def _whole(
-        self, head: bytes, body: bytes, total_seconds: float | None, *, fresh: bool
+        self, connection: Connection, head: bytes, body: bytes, total_seconds: float
     ) -> Answer:
-        connection = await self._connection(fresh=fresh)
         whole = Whole(connection, self._answer_bytes_max)
-        limit = total_seconds or self._total_seconds
-        connection.begin(head, body, whole, total_seconds=limit, idle_seconds=None)
+        connection.begin(head, body, whole, total_seconds=total_seconds, idle_seconds=None)
         try:
             return await whole.answer
         except BaseException:
@@ -138,8 +148,7 @@ class HttpClient:
         finally:
             self._busy.discard(connection)
 
-    async def _streamed(self, head: bytes, body: bytes, *, fresh: bool) -> Streamed:
-        connection = await self._connection(fresh=fresh)
+    async def _streamed(self, connection: Connection, head: bytes, body: bytes) -> Streamed:
         streamed = Streamed(self.base_url, connection, lambda: self._busy.discard(connection))
         connection.begin(head, body, streamed, total_seconds=None, idle_seconds=self._idle_seconds)
         try:
@@ -151,14 +160,23 @@ class HttpClient:
 
     # -- connections ------------------------------------------------------------------------------
 
-    async def _connection(self, *, fresh: bool) -> Connection:
+    def _kept(self) -> Connection | None:
+        """An idle connection that is still good."""
+        while self._warm:
+            connection = self._warm.pop()
+            if not connection.is_closed:
+                self._busy.add(connection)
+                return connection
         for pool in (self._idle, self._resting):
-            while pool and not fresh:
+            while pool:
                 connection = pool.pop()
                 if not connection.is_stale():
                     self._busy.add(connection)
                     return connection
                 connection.end("stale")
+        return None
+
+    async def _connect(self) -> Connection:
         try:
             async with asyncio.timeout(self._connect_seconds):
                 connection = await self._route.connect(self._rest)
@@ -171,9 +189,26 @@ class HttpClient:
         return connection
 
     def _rest(self, connection: Connection) -> None:
+        """Keep a connection that has done its work.
+
+        Under load the next request takes it in the same turn of the loop. Until the loop has
+        looked at its sockets again there is no point in asking this one whether it is still open,
+        and asking costs as much as everything else about a connection.
+        """
         self._busy.discard(connection)
-        self._idle.append(connection)
-        if self._sweep is None:
+        self._warm.append(connection)
+        if not self._cooling:
+            self._cooling = True
+            asyncio.get_running_loop().call_soon(self._cool, 1)
+
+    def _cool(self, turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._cool, turns - 1)
+            return
+        self._cooling = False
+        self._idle += self._warm
+        self._warm = []
+        if self._idle and self._sweep is None:
             self._arm()
 
     def _arm(self) -> None:
@@ -188,3 +223,9 @@ class HttpClient:
         self._sweep = None
         if self._resting:
             self._arm()
+
+
+def _never_left(error: Broken) -> bool:
+    """Whether a kept-alive connection died under a request that had not left this machine whole:
+    no engine can have begun to compute it, so it is sent once more, on a fresh connection."""
+    return error.phase == "unsent" and error.reused

@@ -46,13 +46,11 @@ class Route:
         """Whether requests name the whole URL, as one asks a proxy for plain HTTP."""
         return self._proxy is not None and not self._secure
 
-    def head(self, method: str, path: str, headers: Mapping[str, str], length: int | None) -> bytes:
-        """Request line and headers, the empty line included. `length` None sends no body."""
+    def opening(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
+        """Request line and headers, without what differs from one request to the next."""
         lines = [f"{method} {self._target}{path} HTTP/1.1", f"host: {self._authority}"]
         lines += [f"{name}: {value}".translate(_CLEAN) for name, value in headers.items()]
-        if length is not None:
-            lines.append(f"content-length: {length}")
-        return ("\r\n".join(lines) + self._extra + "\r\n\r\n").encode("latin-1", "replace")
+        return ("\r\n".join(lines) + self._extra + "\r\n").encode("latin-1", "replace")
 
     async def connect(self, on_idle: Idle) -> Connection:
         """A fresh connection. Raises `OSError` (TLS and DNS included); nothing was asked yet."""
@@ -90,6 +88,16 @@ class Route:
         assert upgraded is not None
         connection.connection_made(upgraded)
         return connection
+
+
+def full_head(opening: bytes, length: int, trace: str = "") -> bytes:
+    """The head of a request with a body of `length` bytes. `trace` goes into `x-request-id`."""
+    if not trace:
+        return b"%bcontent-length: %d\r\n\r\n" % (opening, length)
+    if not trace.isprintable():
+        trace = trace.translate(_CLEAN)
+    told = trace.encode("latin-1", "replace")
+    return b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (opening, told, length)
 
 
 class _Opening(asyncio.Protocol):

@@ -103,6 +103,11 @@ class Committer:
         if not started:
             self._close_released([tail])
 
+    @property
+    def crowded(self) -> bool:
+        """Whether more than `QUEUE_BYTES_MAX` are not committed, or never will be."""
+        return self._queued_bytes > QUEUE_BYTES_MAX or self._dead is not None
+
     async def room(self) -> None:
         """Wait while more than `QUEUE_BYTES_MAX` are not committed."""
         while self._queued_bytes > QUEUE_BYTES_MAX:

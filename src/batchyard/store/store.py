@@ -182,6 +182,11 @@ class Store:
         wins; False, and nothing done, for another one or when the shard is lost."""
         return self._committer.append(taken.tail, entry.custom_id, outcome, line)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so many bytes wait to be committed that one should wait for `room`."""
+        return self._committer.crowded
+
     async def room(self) -> None:
         """Wait while too many bytes wait to be committed (disk slow or full)."""
         await self._committer.room()

@@ -14,6 +14,7 @@ from batchyard.store.catalog.shards import Mark, Segments
 from batchyard.store.segments.contract import Appender, Reader
 
 _WINDOW = 1024 * 1024
+_AHEAD_BYTES = 32 * 1024
 _ID_AT = len(b'{"custom_id":"')
 _PARAMS_AFTER_ID = len(b'","params":')
 _HEAD_BYTES = _ID_AT + CUSTOM_ID_MAX + 1
@@ -102,10 +103,20 @@ class Taken:
     ) -> None:
         self.shard, self.todo, self.tail = shard, todo, tail
         self._requests, self._release = requests, release
+        self._ahead, self._ahead_at = b"", 0
 
     def params(self, entry: Entry) -> bytes:
-        """One request's params: a JSON object on one line, as sent. Reads the disk, briefly."""
-        found = self._requests.read(entry.offset, entry.length)
+        """One request's params: a JSON object on one line, as sent. Reads the disk, briefly.
+
+        Requests are mostly asked for in the order in which they lie, so some are read ahead: a read
+        for each would cost little, but it also lets another thread have its turn.
+        """
+        start = entry.offset - self._ahead_at
+        found = self._ahead[start : start + entry.length] if start >= 0 else b""
+        if len(found) != entry.length:
+            self._ahead = self._requests.read(entry.offset, max(entry.length, _AHEAD_BYTES))
+            self._ahead_at = entry.offset
+            found = self._ahead[: entry.length]
         if len(found) != entry.length:
             raise Damaged(
                 f"the requests of shard {self.shard.number} of {self.shard.batch_id} end early"
@@ -115,6 +126,7 @@ class Taken:
     def close(self) -> None:
         """Let go: lines already handed in are still committed. May be called twice."""
         self._requests.close()
+        self._ahead = b""
         self._release(self.tail)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+import msgspec
 
 from batchyard import wire
 from batchyard.batches.request import Entry, check, wanted_max_tokens
@@ -19,8 +20,7 @@ log = logger(__name__)
 NOTHING = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, gc=False):
     """An outcome with its rendered result line, ready to be written down."""
 
     outcome: Outcome
@@ -36,20 +36,25 @@ async def attempt(
     A live server would answer those with a 400; in a batch they are a line of their own, and the
     engine is not bothered (some answer 500 to a missing field).
     """
-    version = order.batch.api_version
-    with bugs_told(engine):
-        if fault := check(params, api_version=version, strict_version=strict_version):
+    batch = order.batch
+    try:
+        if fault := check(params, api_version=batch.api_version, strict_version=strict_version):
             return errored(entry, fault.type, fault.message)
-        ask = Ask(
-            params=_fitted(params, order),
-            model=order.model.id,
-            trace=f"{order.batch.id}:{entry.custom_id}",
-            api_version=version,
-            betas=order.batch.betas,
+        reply = await engine.create_message(
+            Ask(
+                _fitted(params, order),
+                order.model.id,
+                f"{batch.id}:{entry.custom_id}",
+                batch.api_version,
+                batch.betas,
+            )
         )
-        reply = await engine.create_message(ask)
         line = wire.succeeded_line(entry.custom_id, wire.one_line(reply.message))
         return Line("succeeded", line, reply.usage)
+    except EngineError:
+        raise
+    except Exception as error:
+        raise _bug(engine, error) from error
 
 
 @contextmanager
@@ -60,8 +65,12 @@ def bugs_told(engine: Engine) -> Iterator[None]:
     except EngineError:
         raise
     except Exception as error:
-        log.exception("engine_bug", engine=repr(engine))
-        raise Spent(f"{type(error).__name__} in the engine adapter: {error}") from error
+        raise _bug(engine, error) from error
+
+
+def _bug(engine: Engine, error: Exception) -> Spent:
+    log.exception("engine_bug", engine=repr(engine))
+    return Spent(f"{type(error).__name__} in the engine adapter: {error}")
 
 
 def errored(entry: Entry, type: ErrorType, message: str) -> Line:
@@ -80,10 +89,11 @@ def _fitted(params: bytes, order: ShardOrder) -> bytes:
 
     When neither differs the bytes are those the client sent.
     """
-    changes: dict[str, object] = {}
-    if order.requested_model != order.model.id:
-        changes["model"] = order.model.id
     cap = order.model.max_tokens
+    renamed = order.requested_model != order.model.id
+    if cap is None and not renamed:
+        return params
+    changes: dict[str, object] = {"model": order.model.id} if renamed else {}
     if cap is not None and (wanted_max_tokens(params) or 0) > cap:
         changes["max_tokens"] = cap
     return wire.with_fields(params, **changes) if changes else params

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from batchyard.batches.request import Entry
 from batchyard.batches.result import Outcome
 from batchyard.dispatch.fleet import ShardOrder
 from batchyard.dispatch.scheduler import FairShare
-from batchyard.dispatch.worker.retry import Tries
+from batchyard.dispatch.worker.retry import UNTRIED, Tries
 from batchyard.store.taken import Taken
 
 ShardKey = tuple[str, int]
@@ -44,7 +44,7 @@ class Job:
 
     cursor: Cursor
     entry: Entry
-    tries: Tries = field(default_factory=Tries)
+    tries: Tries = UNTRIED
     failures: int = 0  # those that may have been its own
     ticket: int = 0
     task: asyncio.Task[None] | None = None
@@ -87,9 +87,9 @@ class Hand:
         """
         if self._again:
             return self._again.popleft()
-        ready = set(self._sendable)
+        ready: Collection[str] = self._sendable
         if len(self._resting) >= resting_max:
-            ready -= {job.cursor.key[0] for job in self._resting}
+            ready = set(ready).difference(job.cursor.key[0] for job in self._resting)
         batch_id = self.share.pick(ready)
         if batch_id is None:
             return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from batchyard.clock import Clock, Microseconds
 from batchyard.dispatch.fleet import WorkerState
 from batchyard.dispatch.worker.attempt import bugs_told
-from batchyard.dispatch.worker.retry import NO_PROOFS, Hold, Proofs, Tries, backoff, judge
+from batchyard.dispatch.worker.retry import Hold, Proofs, Tries, backoff, judge
 from batchyard.engine import Engine, Model
 from batchyard.errors import EngineError
 from batchyard.telemetry import logger
@@ -38,7 +38,8 @@ class Health:
     reason: str = "has not answered yet"
     since: Microseconds = 0
     unreachable: bool = True
-    proofs: Proofs = NO_PROOFS
+    answers: int = 0
+    controls: int = 0
     failures_in_a_row: int = 0
     failed_probes: int = 0
     _probe_at: float = 0.0
@@ -47,10 +48,17 @@ class Health:
     def up(self) -> bool:
         return self.state == "up"
 
+    @property
+    def proofs(self) -> Proofs:
+        """What speaks for the engine so far."""
+        return Proofs(self.answers, self.controls)
+
     def answered(self, *, control: bool = False) -> None:
         """The engine answered a request, or the control question."""
-        answers, controls = self.proofs
-        self.proofs = Proofs(answers + (not control), controls + control)
+        if control:
+            self.controls += 1
+        else:
+            self.answers += 1
         self.failures_in_a_row = self.failed_probes = 0
         self.reached()
 

@@ -19,6 +19,8 @@ class Limiter:
     """
 
     def __init__(self, start: int, limit_max: int) -> None:
+        self.limit = max(1, min(start, limit_max))
+        """Requests that may be in flight now."""
         self._limit = float(min(start, limit_max))
         self._max = limit_max
         self._slow_start = True
@@ -38,11 +40,6 @@ class Limiter:
             return cls(ceiling, ceiling)
         return cls(AUTO_START, AUTO_MAX)
 
-    @property
-    def limit(self) -> int:
-        """Requests that may be in flight now."""
-        return max(1, int(self._limit))
-
     def ticket(self) -> int:
         """The generation a request is sent in."""
         return self._generation
@@ -53,11 +50,13 @@ class Limiter:
         In slow start half the limit in flight is enough, as in Linux TCP: answers come in bursts,
         and the first of a burst has already raised the limit above what is in flight.
         """
+        if self._limit >= self._max:
+            return
         needed = self._limit / 2 if self._slow_start else self.limit
         if in_flight < needed:
             return
         step = 1.0 if self._slow_start else 1.0 / self._limit
-        self._limit = min(float(self._max), self._limit + step)
+        self._set(min(float(self._max), self._limit + step))
 
     def pushed_back(self, ticket: int, in_flight: int) -> None:
         """The engine refused for load (429, 503, 529) or let a request time out."""
@@ -65,7 +64,10 @@ class Limiter:
             return
         self._generation += 1
         self._slow_start = False
-        self._limit = max(1.0, min(self._limit, float(max(in_flight, 1))) * DECREASE)
+        self._set(max(1.0, min(self._limit, float(max(in_flight, 1))) * DECREASE))
+
+    def _set(self, limit: float) -> None:
+        self._limit, self.limit = limit, max(1, int(limit))
 
     def __repr__(self) -> str:
         return f"<Limiter {self.limit}/{self._max}>"

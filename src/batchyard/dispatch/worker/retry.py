@@ -68,6 +68,9 @@ class Tries:
         return Tries(self.total + 1, fault, self.alike + did_well, proofs)
 
 
+UNTRIED = Tries()
+
+
 @dataclass(slots=True)
 class Luck:
     """How often an engine fails a try at random: the share of failed tries among those of requests

@@ -138,7 +138,8 @@ class Slots:
                 self._running.discard(job)
             if job.cursor.given_back:
                 break
-            await self._store.room()
+            if self._store.crowded:
+                await self._store.room()
             following = self._next()
             if following is None:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -32,6 +33,7 @@ def main(role: str) -> int:
     threading.Thread(target=_leave_with_the_supervisor, daemon=True).start()
     configure_logging(errand.settings.log_level, process=errand.role)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every plugin it has
+    _collect_rarely()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work(errand, _say))
@@ -49,6 +51,17 @@ def _work(role: str) -> Work:
     from batchyard.server.processes.dispatch import run_dispatch
 
     return run_dispatch
+
+
+def _collect_rarely() -> None:
+    """Have the garbage collector look at ten thousand new objects instead of seven hundred.
+
+    Every request makes and frees a few dozen objects that no collector needs to see, so with the
+    default it runs hundreds of times a second, for 8 % of the time, and finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _leave_with_the_supervisor() -> None:
