@@ -1,9 +1,9 @@
 """Group commit: result lines become durable bytes, then counts, then news, in that order.
 
-One thread. It takes every line handed in since the last round, writes each open segment once and
-syncs the segments side by side, then moves the counts in one catalog transaction, then tells the
-event loop. The first line after a pause is committed at once; under load a round begins at most
-every `WINDOW_SECONDS`, so that many lines share one sync.
+Round by round, in a thread of its own (see `runner`). A round takes every line handed in since the
+last one, writes each open segment once and syncs the segments side by side, then moves the counts
+in one catalog transaction, then tells the event loop. The first line after a pause is committed at
+once; under load a round begins at most every `WINDOW_SECONDS`, so that many lines share one sync.
 
 A full disk stops nothing but progress: lines are held, in memory, and tried again every second.
 Any other error of a write or sync means that nobody knows what is on the disk: the committer never
@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from batchyard.batches.result import Outcome, Tally
@@ -24,13 +22,13 @@ from batchyard.clock import Clock
 from batchyard.errors import DiskFull, StorageError, StorageFailed
 from batchyard.store.catalog import shards
 from batchyard.store.catalog.database import Catalog
+from batchyard.store.runner import Pause, Runner, ThreadRunner
 from batchyard.store.taken import Tail
 from batchyard.telemetry import logger
 
 WINDOW_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 QUEUE_BYTES_MAX = 16 * 1024 * 1024
-SYNCS_AT_ONCE = 8
 
 _log = logger(__name__)
 
@@ -50,21 +48,20 @@ class Committed:
 
 
 class Committer:
-    """The thread, its queue, and those who wait for it."""
+    """The rounds, their queue, and those who wait for them."""
 
-    def __init__(self, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, clock: Clock, runner: Runner | None = None) -> None:
         self._catalog, self._clock = catalog, clock
-        self._changed = threading.Condition()  # guards what both threads touch:
+        self._runner = runner or ThreadRunner()
+        self._changed = self._runner.changed  # guards what both threads touch:
         self._dirty: dict[Tail, None] = {}  # tails with lines, or released
         self._queued_bytes = self._handed_in = self._clean = 0
         self._urgent = self._closing = False
         self._dead: StorageFailed | None = None
         self.disk_full = self._stalled = False
-        # The thread's own:
+        # The rounds' own:
         self._held: dict[Tail, None] = {}  # not durable yet
         self._uncounted: dict[Tail, int] = {}  # durable; bytes not counted yet
-        self._pool = ThreadPoolExecutor(SYNCS_AT_ONCE, "batchyard-sync")
-        self._thread = threading.Thread(target=self._run, name="batchyard-commit", daemon=True)
         # The event loop's own:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Callable[[Committed], None]] = []
@@ -131,13 +128,11 @@ class Committer:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        if self._loop is not None:
-            await asyncio.to_thread(self._thread.join)
-        self._pool.shutdown()
+        await self._runner.end()
 
     def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._thread.start()
+        self._runner.start(self._rounds())
 
     def _put_on_list(self, tail: Tail) -> None:
         if not self._dirty:
@@ -158,23 +153,21 @@ class Committer:
 
     # -- in the thread ----------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _rounds(self) -> Iterator[Pause]:
+        """All that is ever done here, until `close` or a fault; between the rounds it pauses."""
         try:
             closing = False
             while not closing:
-                closing = self._wait_for_work()
+                yield Pause(self._has_work)
+                closing = self._closing
                 began = self._clock.monotonic()
                 self._round()
-                self._pause(self._clock.monotonic() - began)
+                yield self._rest(self._clock.monotonic() - began)
         except Exception as error:  # noqa: BLE001 the edge of a thread: nobody else would hear it
             self._die(error)
 
-    def _wait_for_work(self) -> bool:
-        """Until there are lines. True when the round that follows is the last."""
-        with self._changed:
-            unfinished = self._held or self._uncounted
-            self._changed.wait_for(lambda: unfinished or self._dirty or self._closing)
-            return self._closing
+    def _has_work(self) -> bool:
+        return bool(self._held or self._uncounted or self._dirty or self._closing)
 
     def _round(self) -> None:
         with self._changed:
@@ -197,20 +190,18 @@ class Committer:
             self._clean = handed_in
         self._call_soon(self.tell, news)
 
-    def _pause(self, worked_seconds: float) -> None:
-        """Between rounds: to let lines gather, or a full disk be emptied."""
+    def _rest(self, worked_seconds: float) -> Pause:
+        """After a round: to let lines gather, or a full disk be emptied."""
+        if self._held or self._uncounted:
+            return Pause(lambda: self._closing, RETRY_SECONDS)
         rest = max(0.0, WINDOW_SECONDS - worked_seconds)
-        with self._changed:
-            if self._held or self._uncounted:
-                self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
-            else:
-                self._changed.wait_for(lambda: self._urgent or self._closing, rest)
+        return Pause(lambda: self._urgent or self._closing, rest)
 
     def _write(self) -> StorageError | None:
         """Make what is held durable, the segments side by side; the error of those left held."""
         full: StorageError | None = None
         work = list(self._held)
-        run = map if len(work) == 1 else self._pool.map
+        run = map if len(work) == 1 else self._runner.side_by_side
         for tail, done in zip(work, run(_put, work), strict=True):
             if isinstance(done, StorageError):
                 full = done

@@ -29,6 +29,7 @@ from batchyard.store.keeping import Keeper, ShardPlan
 from batchyard.store.keys import Keys
 from batchyard.store.lock import make_private_folder
 from batchyard.store.results import Results, check_readable
+from batchyard.store.runner import Runner
 from batchyard.store.segments.files import FileSystem, LocalSegments, told
 from batchyard.store.spool import Spool
 from batchyard.store.taken import Tail, Taken
@@ -59,10 +60,10 @@ class Store:
     and recover (see `on_fatal`). A cancelled call still ends what it began before it gives way.
     """
 
-    def __init__(self, keeper: Keeper, clock: Clock) -> None:
+    def __init__(self, keeper: Keeper, clock: Clock, runner: Runner | None = None) -> None:
         self._keeper, self._clock = keeper, clock
         self._catalog, self._segments = keeper.catalog, keeper.segments
-        self._committer = Committer(keeper.catalog, clock)
+        self._committer = Committer(keeper.catalog, clock, runner)
         self._tails: weakref.WeakValueDictionary[tuple[str, int], Tail]
         self._tails = weakref.WeakValueDictionary()
         # Long acts have threads of their own, so that no short one ever waits for them.
