@@ -180,7 +180,9 @@ def _detail(detail: object) -> str:
     found = []
     for fault in detail[:5]:
         if isinstance(fault, dict):
-            place = ".".join(str(step) for step in fault.get("loc", ()) if step != "body")
+            steps = fault.get("loc")
+            named = steps if isinstance(steps, list) else ()
+            place = ".".join(str(step) for step in named if step != "body")
             found.append(f"{place}: {fault.get('msg', '')}".removeprefix(": "))
         else:
             found.append(str(fault))
