@@ -26,6 +26,15 @@ class Ask:
     priority: Literal["low", "high"] = "low"
 
 
+TOKENS_MAX = 2**53
+"""No count of tokens is larger; one that an engine claims to be is nonsense."""
+
+
+def tokens(told: int | None) -> int:
+    """The count an engine told, 0 where it told none; nonsense is brought into range."""
+    return min(max(told or 0, 0), TOKENS_MAX)
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one answer; the three input counts do not overlap."""
