@@ -14,6 +14,9 @@ Microseconds = int
 
 SECOND: Microseconds = 1_000_000
 
+CALENDAR_ENDS = 253_402_300_800
+"""Seconds from 1970 to the year 10000, which no calendar here has."""
+
 
 class Clock(Protocol):
     """Time as the rest of the house sees it."""

@@ -30,6 +30,15 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     priority: Literal["low", "high"] = "low"
 
 
+TOKENS_MAX = 2**53
+"""No count of tokens is larger; one that an engine claims to be is nonsense."""
+
+
+def tokens(told: int | None) -> int:
+    """The count an engine told, 0 where it told none; nonsense is brought into range."""
+    return min(max(told or 0, 0), TOKENS_MAX)
+
+
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one answer; the three input counts do not overlap."""
 

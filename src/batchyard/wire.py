@@ -183,7 +183,7 @@ def checked_message(body: bytes) -> tuple[bytes, _UsageNumbers]:
         body = mended(body)
         try:
             head = _message_head.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise NotAMessage(f"not a Message object: {error}") from error
     return one_line(body), head.usage
 

@@ -209,3 +209,37 @@ def test_equal_hashes_alone_are_no_offence(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_first_repetition_in_reading_order_is_the_one_named() -> None:
     names = ["p", "q", "r", "q", "p"]
     assert refusal(of(*(asked(name) for name in names))).endswith("found: q")
+
+
+# -- numbers without an end ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("digits", [10_001, 12_289, 100_000, 1_000_000])
+@pytest.mark.parametrize("before", [0, 1, 4_000, 300_000])
+def test_a_number_of_more_than_10_000_digits_is_refused_by_its_place(
+    digits: int, before: int
+) -> None:
+    body = _with(b'"' + b"7" * before + b'",' + b'"n":-' + b"9" * digits)
+    place = body.index(b'"n":-') + 5
+    assert refusal(body) == f"{NOT_JSON}a number has more than 10000 digits (byte {place})"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"9" * 10_000,
+        b'"' + b"9" * 1_000_000 + b'"',
+        b'"\\"' + b"9" * 1_000_000 + b'\\""',
+        b"[" + b",".join([b"9" * 9_000] * 50) + b"]",
+        b"0." + b"1" * 9_999,
+        b'"' + b"1234567890abcdef" * 100_000 + b'"',
+    ],
+    ids=["10,000", "text", "quotes", "many", "decimals", "hex"],
+)
+def test_many_digits_that_are_no_such_number_are_taken(value: bytes) -> None:
+    assert envelope.check(reader(_with(value)), 1) == 1
+
+
+def test_digits_in_a_text_that_a_window_cuts_are_taken() -> None:
+    body = of(*(asked(f"r{number}", text="9" * 70_000) for number in range(40)))
+    assert envelope.check(reader(body), 100) == 40

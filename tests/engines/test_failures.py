@@ -186,6 +186,7 @@ def test_no_other_type_ever_reaches_a_line(status: int, said: str) -> None:
         (b'{"detail":[{"loc":["body","messages",0,"role"],"msg":"Field required"}]}',
          "messages.0.role: Field required"),
         (b'{"detail":["one","two"]}', "one; two"),
+        (b'{"detail":[{"loc":5,"msg":"odd"},{"loc":null}]}', "odd; "),
         (b'{"message":"said so","type":"x"}', "said so"),
         (b'{"error":{"reason":"odd"}}', '{"reason":"odd"}'),
         (b'"said so"', "said so"),

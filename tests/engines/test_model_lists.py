@@ -10,6 +10,7 @@ import pytest
 from batchyard.clock import SECOND
 from batchyard.engine import Model
 from batchyard.engines.anthropic import listed_models
+from batchyard.engines.translate import models_of
 
 
 def born(seconds: int) -> Model:
@@ -42,3 +43,20 @@ def test_limits_are_read_where_engines_put_them(entry: dict[str, Any], model: Mo
 @pytest.mark.parametrize("body", [b"", b"no", b"{}", b'{"data":5}', b'{"data":[5,{"id":7}]}'])
 def test_a_list_that_is_none_lists_nothing(body: bytes) -> None:
     assert listed_models(body) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "model"),
+    [
+        ({"created": 1e300}, Model("m")),
+        ({"created": 1_700_000_000_000}, Model("m")),
+        ({"created": -5}, Model("m")),
+        ({"max_model_len": -1}, Model("m")),
+        ({"max_model_len": 10**30, "meta": {"n_ctx": 8}}, Model("m", 8, 8)),
+    ],
+)
+def test_nonsense_in_the_list_of_a_chat_engine_counts_as_not_told(
+    told: dict[str, Any], model: Model
+) -> None:
+    listed = models_of(json.dumps({"data": [{"id": "m", **told}]}).encode())
+    assert [found for found, _ in listed.values()] == [model]

@@ -204,7 +204,10 @@ async def test_the_socket_is_for_its_owner_alone_and_replaces_a_stale_one(
 
 async def test_a_stranger_who_talks_nonsense_is_hung_up_on(path: Path, stub: Stub) -> None:
     async with serve_engines(path, {"stub": stub}):
-        for nonsense in (b"GET / HTTP/1.1\r\n\r\n", b'{"engine":"stub"}\n', b"x" * 3_000_000):
+        calls = (b'{"engine":"stub"}', b'{"engine":"\xff","verb":"create"}', b"[" * 5_000)
+        endless = b'{"engine":"stub","verb":"create","length":-1}\n'
+        lines = [call + b"\n" for call in calls]
+        for nonsense in (b"GET / HTTP/1.1\r\n\r\n", *lines, endless, b"x" * 3_000_000):
             reader, writer = await asyncio.open_unix_connection(path)
             writer.write(nonsense)
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):

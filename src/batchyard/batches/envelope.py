@@ -38,6 +38,7 @@ def check(read: Read, requests_max: int) -> int:
         if count > requests_max:
             continue  # only the number is of interest now
         window.refuse_odd_params()
+        window.refuse_endless_numbers()
         for item in window.items:
             number = hash(item.custom_id)
             hashes[number % _BUCKETS].append(number)

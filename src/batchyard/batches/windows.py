@@ -31,12 +31,19 @@ from batchyard.errors import InvalidRequest
 WINDOW = 256 * 1024
 """Bytes parsed in one call: some milliseconds, so that other threads get their turn."""
 
+DIGITS_MAX = 10_000
+"""Digits of a number. Nobody means more, and many parsers need the square of them in time."""
+
 _GUESSES_MAX = 8
 _PADDING = b" " * 16  # after the last byte, so that the parser can name a fault just before it
 _TAIL = 16 * 1024
 _SHOWN_MAX = 100
 _BRACE = ord("{")
 _START = re.compile(rb',[ \t\r\n]*\{[ \t\r\n]*"(?:custom_id|params)"[ \t\r\n]*:')
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_ENDLESS = re.compile(rb"[0-9]{%d}" % (DIGITS_MAX + 1))
+_STRIDE = 4_096
+_TWO_DIGITS = re.compile(rb"[0-9](?=[0-9])")
 _PLACE = re.compile(r"(?s)(.*) - at `\$\[(\d+)\](.*)`")
 _UNKNOWN = re.compile(r"(?s)Object contains unknown field `(.*)`")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
@@ -73,12 +80,27 @@ class Window:
     first: int
     _text: bytearray
     _at: int
+    _end: int  # index in the text behind the last entry
 
     def refuse_odd_params(self) -> None:
         """Raises `InvalidRequest` for the first params that are no object."""
         for number, item in enumerate(self.items, self.first):
             if memoryview(item.params)[0] != _BRACE:
                 _refuse_field(number, ".params", "Input should be an object")
+
+    def refuse_endless_numbers(self) -> None:
+        """Raises `InvalidRequest` for a number of more than `DIGITS_MAX` digits.
+
+        So long a run of digits lies under at least two of the samples, and few other texts have
+        one from a sample to the next; only those are read as a whole.
+        """
+        text, end = self._text, self._end
+        if not any(text[at : at + _STRIDE].isdigit() for at in _digits(text[:end:_STRIDE])):
+            return
+        outside = _STRING.sub(lambda string: b'"' * len(string[0]), text[:end])
+        if found := _ENDLESS.search(outside):
+            rule = f"a number has more than {DIGITS_MAX} digits"
+            refuse_malformed(rule, self._at + found.start() - 1)
 
     def places(self) -> Iterator[tuple[int, int]]:
         """(offset, length) in the body of the params of every entry.
@@ -90,6 +112,12 @@ class Window:
         for item in self.items:
             view = _buffer(item.params)
             yield self._at - 1 + int(_cast(_address, view)) - start, len(view)
+
+
+def _digits(samples: bytearray) -> Iterator[int]:
+    """Where in the text a sample is a digit and so is the next one."""
+    for found in _TWO_DIGITS.finditer(samples):
+        yield found.start() * _STRIDE
 
 
 def windows(read: Read, start: int) -> Generator[Window, None, int]:
@@ -108,7 +136,7 @@ def windows(read: Read, start: int) -> Generator[Window, None, int]:
             size = len(text)
             continue
         items, end, closed = parsed
-        yield Window(items, reading.seen, text, reading.at)
+        yield Window(items, reading.seen, text, reading.at, end)
         if closed:
             return reading.at + end - 1
         reading.at += end

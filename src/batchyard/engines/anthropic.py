@@ -13,8 +13,8 @@ from typing import Any, Self
 import msgspec
 
 from batchyard import wire
-from batchyard.clock import SECOND, Microseconds
-from batchyard.engine import Ask, Forwarded, Model, Operation, Reply, Usage
+from batchyard.clock import CALENDAR_ENDS, SECOND, Microseconds
+from batchyard.engine import TOKENS_MAX, Ask, Forwarded, Model, Operation, Reply, Usage, tokens
 from batchyard.engines.failures import classify
 from batchyard.engines.forward import envelope_of, once, passed_through
 from batchyard.engines.http import Answer, HttpClient, full_head
@@ -72,10 +72,10 @@ class MessagesEngine:
         return Reply(
             message,
             Usage(
-                numbers.input_tokens,
-                numbers.output_tokens,
-                numbers.cache_read_input_tokens or 0,
-                numbers.cache_creation_input_tokens or 0,
+                tokens(numbers.input_tokens),
+                tokens(numbers.output_tokens),
+                tokens(numbers.cache_read_input_tokens),
+                tokens(numbers.cache_creation_input_tokens),
             ),
         )
 
@@ -161,10 +161,6 @@ def listed_models(body: bytes) -> list[Model]:
     ]
 
 
-_COUNT_MAX = 2**53
-_CALENDAR_ENDS = 253_402_300_800  # seconds from 1970 to the year 10000
-
-
 def _context(entry: dict[str, Any]) -> int | None:
     meta = entry.get("meta")
     inside = meta if isinstance(meta, dict) else {}
@@ -179,7 +175,7 @@ def _context(entry: dict[str, Any]) -> int | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 < value <= _COUNT_MAX else None
+    return value if isinstance(value, int) and 0 < value <= TOKENS_MAX else None
 
 
 def _created(entry: dict[str, Any]) -> Microseconds:
@@ -197,4 +193,4 @@ def _created(entry: dict[str, Any]) -> Microseconds:
             seconds = datetime.fromisoformat(stamp).timestamp()
         except (ValueError, OverflowError):
             return 0
-    return round(seconds * SECOND) if 0 < seconds < _CALENDAR_ENDS else 0
+    return round(seconds * SECOND) if 0 < seconds < CALENDAR_ENDS else 0

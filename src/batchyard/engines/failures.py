@@ -181,8 +181,8 @@ def _detail(detail: object) -> str:
     for fault in detail[:5]:
         if isinstance(fault, dict):
             steps = fault.get("loc")
-            known = steps if isinstance(steps, list) else []
-            place = ".".join(str(step) for step in known if step != "body")
+            named = steps if isinstance(steps, list) else ()
+            place = ".".join(str(step) for step in named if step != "body")
             found.append(f"{place}: {fault.get('msg', '')}".removeprefix(": "))
         else:
             found.append(str(fault))

@@ -15,9 +15,10 @@ from batchyard.store.segments.contract import Appender, Reader
 
 _WINDOW = 1024 * 1024
 _AHEAD_BYTES = 32 * 1024
-_ID_AT = len(b'{"custom_id":"')
-_PARAMS_AFTER_ID = len(b'","params":')
-_HEAD_BYTES = _ID_AT + CUSTOM_ID_MAX + 1
+_BEFORE_ID, _AFTER_ID, _LAST = b'{"custom_id":"', b'","params":{', b"}}\n"
+_ID_AT = len(_BEFORE_ID)
+_PARAMS_AFTER_ID = len(_AFTER_ID) - 1
+_HEAD_BYTES = _ID_AT + CUSTOM_ID_MAX + len(_AFTER_ID)
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -142,11 +143,17 @@ def entries(requests: Reader) -> list[Entry]:
     """The requests of a segment, in order, without reading a params object into memory."""
     found, start = [], 0
     for end in _line_ends(requests):
-        head, tail = requests.read(start, _HEAD_BYTES), requests.read(end - 2, 2)
+        head = requests.read(start, min(_HEAD_BYTES, end - start))
         quote = head.find(b'"', _ID_AT)
-        if quote < 0 or tail != b"}\n" or not head[:quote].isascii():
-            raise Damaged(f"a request segment is damaged at byte {start}")
         params = start + quote + _PARAMS_AFTER_ID
+        if not (
+            head.startswith(_BEFORE_ID)
+            and head[:quote].isascii()
+            and head.startswith(_AFTER_ID, max(quote, 0))
+            and params + len(_LAST) < end
+            and requests.read(end - len(_LAST), len(_LAST)) == _LAST
+        ):
+            raise Damaged(f"a request segment is damaged at byte {start}")
         found.append(Entry(head[_ID_AT:quote].decode("ascii"), params, end - 2 - params))
         start = end
     return found

@@ -246,3 +246,10 @@ def test_text_no_json_may_hold_is_mended() -> None:
 def test_a_200_that_is_no_answer_is_not_taken_for_one(raw: bytes) -> None:
     with pytest.raises(NotACompletion):
         message(raw, WANTED)
+
+
+def test_token_counts_that_cannot_be_are_brought_into_range() -> None:
+    usage = {"prompt_tokens": -3, "completion_tokens": 10**400}
+    body = {"choices": [{"message": {"content": "x"}}], "usage": usage}
+    counted = message(json.dumps(body).encode(), Wanted("m")).usage
+    assert (counted.input_tokens, counted.output_tokens) == (0, 2**53)

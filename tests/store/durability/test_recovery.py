@@ -218,3 +218,13 @@ def test_lines_cover_every_byte_once(data: bytes, window: int) -> None:
     assert b"".join(each for _, each in found) == data
     assert all(data[at : at + len(each)] == each for at, each in found)
     assert all(each.count(b"\n") == each.endswith(b"\n") for _, each in found)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [b'{"custom_id":"a"}\n', b"x}\n", b"}}\n", b'{"custom_id":"r","params":}}\n',
+     b'{"custom_id":"r","params":{}\n', b'{"custom_id":"r","paramz":{}}\n'],
+)  # fmt: skip
+def test_a_line_that_no_plan_wrote_is_told_damaged_and_not_read(noise: bytes) -> None:
+    with pytest.raises(Damaged):
+        entries(Held(request_line("r-1", b"{}") + noise))

@@ -66,8 +66,8 @@ class SocketEngine:
         wire = await self._connect()
         try:
             await wire.send(msgspec.json.encode(call) + b"\n" + ask.params)
-            told = told_of.decode(await wire.line())
-        except (OSError, EOFError, msgspec.DecodeError) as error:
+            told = told_of(await wire.line())
+        except (OSError, EOFError) as error:
             wire.abort()
             raise _hung_up(self.name) from error
         except BaseException:

@@ -66,9 +66,9 @@ def _remove(path: Path) -> None:
 async def _serve(wire: Wire, engines: Mapping[str, Engine]) -> None:
     """One call, given up as soon as the other side hangs up."""
     try:
-        call = call_of.decode(await wire.line())
+        call = call_of(await wire.line())
         params = await wire.exactly(call.length)
-    except (OSError, EOFError, msgspec.DecodeError):
+    except (OSError, EOFError):
         return
     answering = asyncio.ensure_future(_answer(wire, call, params, engines))
     gone = asyncio.ensure_future(wire.hung_up())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -39,7 +39,7 @@ class Call(msgspec.Struct):
     api_version: str = ""
     betas: tuple[str, ...] = ()
     priority: Literal["low", "high"] = "low"
-    length: int = 0
+    length: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Refusal(msgspec.Struct):
@@ -63,8 +63,26 @@ class Told(msgspec.Struct):
     headers: dict[str, str] = {}
 
 
-call_of = msgspec.json.Decoder(Call)
-told_of = msgspec.json.Decoder(Told)
+_call = msgspec.json.Decoder(Call)
+_told = msgspec.json.Decoder(Told)
+_Head = TypeVar("_Head")
+
+
+def call_of(line: bytes) -> Call:
+    """The call that a line announces; `EOFError` for noise, as if the other side were gone."""
+    return _decoded(_call, line)
+
+
+def told_of(line: bytes) -> Told:
+    """The answer that a line begins; `EOFError` for noise, as if the other side were gone."""
+    return _decoded(_told, line)
+
+
+def _decoded(decoder: msgspec.json.Decoder[_Head], line: bytes) -> _Head:
+    try:
+        return decoder.decode(line)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise EOFError from error
 
 
 class Wire:

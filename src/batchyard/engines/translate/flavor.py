@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from batchyard.clock import SECOND
-from batchyard.engine import Model
+from batchyard.clock import CALENDAR_ENDS, SECOND
+from batchyard.engine import TOKENS_MAX, Model
 
 Counting = Literal["input_tokens", "tokenize", "none"]
 
@@ -124,9 +124,11 @@ def models_of(body: bytes) -> dict[str, tuple[Model, Flavor]]:
 
 def _model(entry: _Listed) -> Model:
     meta = entry.meta or _Meta()
-    context = entry.max_model_len or meta.n_ctx or meta.n_ctx_train
-    created = int((entry.created or 0) * SECOND)
-    return Model(entry.id, max_input_tokens=context, max_tokens=context, created_at=created)
+    told = (entry.max_model_len, meta.n_ctx, meta.n_ctx_train)
+    context = next((count for count in told if count and 0 < count <= TOKENS_MAX), None)
+    created = entry.created or 0  # some servers count milliseconds, which leads beyond the calendar
+    moment = int(created * SECOND) if 0 < created < CALENDAR_ENDS else 0
+    return Model(entry.id, max_input_tokens=context, max_tokens=context, created_at=moment)
 
 
 def _flavor(entry: _Listed) -> Flavor:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from batchyard import ids, wire
-from batchyard.engine import Reply, Usage
+from batchyard.engine import Reply, Usage, tokens
 from batchyard.engines.translate.completion import (
     Call,
     Choice,
@@ -56,7 +56,7 @@ def message(body: bytes, wanted: Wanted) -> Reply:
     assert said is not None
     stop_reason, stop_sequence = ending(choice, wanted, called=bool(said.tool_calls))
     refused = said.refusal or choice.finish_reason == "content_filter"
-    tokens = completion.usage or Tokens()
+    counted = completion.usage or Tokens()
     told = {
         "id": message_id(completion.id),
         "type": "message",
@@ -66,9 +66,9 @@ def message(body: bytes, wanted: Wanted) -> Reply:
         "stop_reason": "refusal" if refused else stop_reason,
         "stop_sequence": None if refused else stop_sequence,
         "stop_details": refusal(said.refusal) if refused else None,
-        "usage": usage_fields(tokens) | {"service_tier": "standard"},
+        "usage": usage_fields(counted) | {"service_tier": "standard"},
     }
-    return Reply(wire.one_line(msgspec.json.encode(told)), usage(tokens))
+    return Reply(wire.one_line(msgspec.json.encode(told)), usage(counted))
 
 
 def ending(choice: Choice, wanted: Wanted, *, called: bool) -> tuple[str, str | None]:
@@ -92,30 +92,30 @@ def message_id(given: str | None) -> str:
     return given if given and given.startswith("msg_") else ids.message_id()
 
 
-def usage(tokens: Tokens) -> Usage:
+def usage(told: Tokens) -> Usage:
     """Token counts that do not overlap: Chat Completions count cached tokens as prompt tokens."""
-    details = tokens.prompt_tokens_details or PromptDetails()
-    read, written = details.cached_tokens or 0, details.created_cache_tokens or 0
+    details = told.prompt_tokens_details or PromptDetails()
+    read, written = tokens(details.cached_tokens), tokens(details.created_cache_tokens)
     return Usage(
-        input_tokens=max(0, (tokens.prompt_tokens or 0) - read - written),
-        output_tokens=tokens.completion_tokens or 0,
+        input_tokens=max(0, tokens(told.prompt_tokens) - read - written),
+        output_tokens=tokens(told.completion_tokens),
         cache_read_input_tokens=read,
         cache_creation_input_tokens=written,
     )
 
 
-def usage_fields(tokens: Tokens) -> dict[str, Any]:
+def usage_fields(told: Tokens) -> dict[str, Any]:
     """The `usage` object of a Message, but for its service tier."""
-    counted = usage(tokens)
+    counted = usage(told)
     fields: dict[str, Any] = {
         "input_tokens": counted.input_tokens,
         "cache_creation_input_tokens": counted.cache_creation_input_tokens,
         "cache_read_input_tokens": counted.cache_read_input_tokens,
         "output_tokens": counted.output_tokens,
     }
-    details = tokens.completion_tokens_details
+    details = told.completion_tokens_details
     if details is not None and details.reasoning_tokens is not None:
-        fields["output_tokens_details"] = {"thinking_tokens": details.reasoning_tokens}
+        fields["output_tokens_details"] = {"thinking_tokens": tokens(details.reasoning_tokens)}
     return fields
 
 

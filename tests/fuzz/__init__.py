@@ -1,0 +1,1 @@
+"""Every parser of bytes from outside, each with the laws it must keep whatever the bytes are."""
