@@ -143,3 +143,14 @@ async def test_a_cancel_while_a_shard_is_on_its_way_back_still_ends_the_batch(
     ended = await house.ended(batch, within=60)
     assert ended.tally.canceled > 0
     assert len(await house.lines(batch)) == len(REQUESTS)
+
+
+async def test_a_name_that_only_a_pattern_covers_is_no_strange_model(
+    house: House, engine: Particular
+) -> None:
+    engine.serve("claude-x", "claude-y-20260101", "claude-*")
+    await house.run(60)
+    batch = await house.create(asks(20, model="claude-x"))
+    engine.serve("claude-x", "claude-*")
+    await house.ended(batch)
+    assert models_of(await house.lines(batch)) == {"claude-x"}

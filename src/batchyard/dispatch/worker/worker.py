@@ -200,7 +200,7 @@ class Worker:
 
     def _is_astray(self, cursor: Cursor) -> bool:
         wanted = cursor.order.model.id
-        return bool(self._served) and all(model.id != wanted for model in self._served)
+        return bool(self._served) and not any(model.covers(wanted) for model in self._served)
 
     async def _serves(self, cursor: Cursor) -> bool | None:
         """Whether the engine lists the model of a shard, asked anew; None when it does not say."""
