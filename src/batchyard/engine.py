@@ -57,12 +57,25 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model an engine serves. Token limits are None where the engine does not tell."""
+    """A model an engine serves. Token limits are None where the engine does not tell.
+
+    An `id` that ends in `*` stands for every name that begins so: a service with aliases of its own
+    resolves them, but does not list them.
+    """
 
     id: str
     max_input_tokens: int | None = None
     max_tokens: int | None = None
     created_at: int = 0  # microseconds since the epoch, 0 when unknown
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether this is no model but a way names begin."""
+        return self.id.endswith("*")
+
+    def covers(self, name: str) -> bool:
+        """Whether an engine that serves this answers to `name`."""
+        return self.id == name or (self.is_pattern and name.startswith(self.id[:-1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class Routing:
         found: dict[str, Model] = {}
         for models in self._served.values():
             for model in models or ():
+                if model.is_pattern:
+                    continue
                 found.setdefault(model.id, model)
         return list(found.values())
 
@@ -82,4 +84,10 @@ class Routing:
             if match is not None or not models:
                 engines.append(engine)
                 found = found or match
+        if not engines:  # an engine that lists the very name goes before one with a pattern for it
+            engines = [
+                engine
+                for engine, models in self._served.items()
+                if any(model.covers(name) for model in models or ())
+            ]
         return Route(found or Model(name), tuple(engines)) if engines else None

@@ -87,3 +87,22 @@ async def test_a_name_of_claude_finds_the_only_model(server: Server) -> None:
     async with server.other(live=Live({}, routing)) as client:
         found = await client.get("/v1/models/claude-opus-5-5")
     assert found.json()["id"] == "only"
+
+
+async def test_names_behind_a_pattern_are_found_and_not_listed(server: Server) -> None:
+    routing = Routing(["hosted", "own"])
+    routing.learn("hosted", [Model("claude-haiku-4-5-20251001"), Model("claude-*")])
+    routing.learn("own", [Model("claude-tuned")])
+    async with server.other(live=Live({}, routing)) as client:
+        listed = (await client.get("/v1/models")).json()["data"]
+        alias = (await client.get("/v1/models/claude-haiku-4-5")).json()
+        unknown = await client.get("/v1/models/gpt-9")
+    assert {model["id"] for model in listed} == {"claude-haiku-4-5-20251001", "claude-tuned"}
+    assert alias["id"] == "claude-haiku-4-5"
+    assert unknown.status_code == 404
+    engines = {
+        name: route.engines
+        for name in ("claude-haiku-4-5", "claude-tuned")
+        if (route := routing.resolve(name))
+    }
+    assert engines == {"claude-haiku-4-5": ("hosted",), "claude-tuned": ("own",)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,23 @@ def test_create_reads_standard_input(batchyard: Shell, server: Stub, stdin: str)
     done = batchyard("create", "-", "--json", stdin=stdin.encode())
     (event,) = done.events
     assert (event["event"], event["batch"]["id"], done.err) == ("created", "msgbatch_1", "")
+    (asked,) = server.of(f"POST {ROOT}")
+    assert json.loads(asked.body) == {"requests": [json.loads(LINE)]}
+
+
+def test_create_reads_a_pipe_which_flows_only_once(
+    batchyard: Shell, server: Stub, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "requests.pipe"
+    os.mkfifo(pipe)
+    for line, code in ((LINE, 0), (LINE + LINE, failures.USAGE)):
+        server.on(f"POST {ROOT}", answer(batch(processing=1)))
+        writer = threading.Thread(target=pipe.write_text, args=[line])
+        writer.start()
+        done = batchyard("create", str(pipe))
+        writer.join(10)
+        assert done.code == code, done.err
+    assert f"error: {pipe}:2: custom_id" in done.err
     (asked,) = server.of(f"POST {ROOT}")
     assert json.loads(asked.body) == {"requests": [json.loads(LINE)]}
 

@@ -9,8 +9,9 @@ import pytest
 
 from batchyard.clock import SECOND
 from batchyard.engine import Model
-from batchyard.engines.anthropic import listed_models
+from batchyard.engines.anthropic import MessagesEngine, listed_models
 from batchyard.engines.translate import models_of
+from tests.upstreams.scripted import Scripted
 
 
 def born(seconds: int) -> Model:
@@ -60,3 +61,40 @@ def test_nonsense_in_the_list_of_a_chat_engine_counts_as_not_told(
 ) -> None:
     listed = models_of(json.dumps({"data": [{"id": "m", **told}]}).encode())
     assert [found for found, _ in listed.values()] == [model]
+
+
+def page(*names: str, more: bool = False, last: str | None = None) -> tuple[int, object]:
+    return 200, {"data": [{"id": name} for name in names], "has_more": more, "last_id": last}
+
+
+async def test_a_list_in_pages_is_read_to_its_end() -> None:
+    pages = {
+        "/v1/models": page("a", "b", more=True, last="b/é"),
+        "/v1/models?limit=1000&after_id=b%2F%C3%A9": page("c"),
+    }
+    async with Scripted(pages=pages) as upstream, MessagesEngine(upstream.url) as engine:
+        assert [model.id for model in await engine.models()] == ["a", "b", "c"]
+
+
+async def test_a_list_without_an_end_is_left() -> None:
+    pages = {
+        "/v1/models": page("a", more=True, last="a"),
+        "/v1/models?limit=1000&after_id=a": page("a", more=True, last="a"),
+    }
+    async with Scripted(pages=pages) as upstream, MessagesEngine(upstream.url) as engine:
+        assert {model.id for model in await engine.models()} == {"a"}
+
+
+async def test_the_hosted_list_is_asked_for_with_a_version_and_leaves_aliases_open() -> None:
+    pages = {"/v1/models?limit=1000": page("claude-haiku-4-5-20251001")}
+    async with (
+        Scripted(pages=pages) as upstream,
+        MessagesEngine(upstream.url, api_key="k", hosted=True) as engine,
+    ):
+        models = await engine.models()
+        (asked,) = upstream.others
+    assert asked.headers["anthropic-version"] == "2023-06-01"
+    assert asked.headers["x-api-key"] == "k"
+    assert [model.id for model in models] == ["claude-haiku-4-5-20251001", "claude-*"]
+    assert any(model.covers("claude-haiku-4-5") for model in models)
+    assert not any(model.covers("gpt-9") for model in models)

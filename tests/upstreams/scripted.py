@@ -245,8 +245,8 @@ class Scripted:
         return None
 
     def _page(self, connection: Connection, exchange: Exchange, path: str) -> None:
-        if path in self.pages:
-            status, value = self.pages[path]
+        if page := self.pages.get(exchange.path, self.pages.get(path)):
+            status, value = page
             body = value if isinstance(value, bytes) else json.dumps(value).encode()
             return connection.answer(exchange, status, body)
         if path == "/v1/models":

@@ -253,17 +253,24 @@ class Coordinator:
         return 1
 
     async def rehome(self) -> None:
-        """Take shards from workers whose engine is down where another could go on with them."""
+        """Take shards from workers whose engine is down where another could go on with them, and
+        those whose model an engine serves no more, since their requests may go elsewhere now."""
         workers, now = self._fleet.workers(), self._clock.monotonic()
+        for worker in workers:
+            if worker.status().astray:
+                await self._take_back(worker, astray_only=True)
         up = {worker.name for worker in workers if worker.status().state == "up"}
         down = [worker for worker in workers if worker.name not in up]
         self._down_since = {worker.name: self._down_since.get(worker.name, now) for worker in down}
         for worker in down:
             long_enough = now - self._down_since[worker.name] >= REHOME_SECONDS
             if worker.status().shards and long_enough and self._others_serve(worker.name, up):
-                for batch_id, number in await worker.give_back():
-                    self._returned(batch_id, number)
-                self._on_change()
+                await self._take_back(worker)
+
+    async def _take_back(self, worker: WorkerHandle, *, astray_only: bool = False) -> None:
+        for batch_id, number in await worker.give_back(astray_only=astray_only):
+            self._returned(batch_id, number)
+        self._on_change()
 
     def _others_serve(self, name: str, healthy: set[str]) -> bool:
         for motion in self._motions.values():

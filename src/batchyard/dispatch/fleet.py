@@ -41,7 +41,8 @@ class ShardOrder:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker at a glance. `backlog` counts requests in hand and not yet sent, by batch."""
+    """A worker at a glance. `backlog` counts requests in hand and not yet sent, by batch; `astray`
+    the shards in hand whose model the engine has ceased to serve: they wait to be taken back."""
 
     state: WorkerState
     reason: str
@@ -50,6 +51,7 @@ class WorkerStatus:
     limit: int
     shards: int
     backlog: dict[str, int]
+    astray: int = 0
 
 
 class WorkerHandle(Protocol):
@@ -68,8 +70,9 @@ class WorkerHandle(Protocol):
         """Settle what was not sent as `outcome` now, what is in flight after `grace_seconds`."""
         ...
 
-    async def give_back(self) -> list[tuple[str, int]]:
-        """Return every shard in hand, unsettled requests and all, for another worker to take.
+    async def give_back(self, *, astray_only: bool = False) -> list[tuple[str, int]]:
+        """Return every shard in hand, unsettled requests and all, for another worker to take, or
+        those alone that are astray.
 
         What was answered is durable when it returns; nothing of these shards is in flight.
         """

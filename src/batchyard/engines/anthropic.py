@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
+from urllib.parse import quote
 
 import msgspec
 
@@ -24,6 +25,13 @@ _PATHS: dict[Operation, str] = {
     "messages": "/v1/messages",
     "count_tokens": "/v1/messages/count_tokens",
 }
+MODELS_PATH = "/v1/models"
+MODEL_PAGES_MAX = 100
+"""Pages of a list of models that are read: one that never ends is no list."""
+
+LIST_VERSION = "2023-06-01"
+"""The API version under which models are listed; the shape is the same in all."""
+
 _PRIORITY = {"low": "10", "high": "0"}
 """vLLM's `X-Vllm-Priority`: lower goes first; engines that do not know it ignore it."""
 
@@ -95,13 +103,24 @@ class MessagesEngine:
         return envelope_of(answer, error)
 
     async def models(self) -> Sequence[Model]:
-        """What `/v1/models` lists, in either dialect's shape; empty where there is no such list."""
-        answer = await self._http.get("/v1/models", self._headers, total_seconds=30)
-        if answer.status in (404, 405, 501):
-            return []
-        if answer.status != 200:
-            raise classify(answer.status, answer.headers, answer.body)
-        return listed_models(answer.body)
+        """What `/v1/models` lists, in either dialect's shape; empty where there is no such list.
+
+        The hosted API lists dated names and takes others that stand for them, so all of `claude-*`
+        is left to its own judgement.
+        """
+        found: list[Model] = []
+        path: str | None = f"{MODELS_PATH}?limit=1000" if self._hosted else MODELS_PATH
+        for _ in range(MODEL_PAGES_MAX):
+            if path is None:
+                break
+            answer = await self._http.get(path, self._list_headers(), total_seconds=30)
+            if answer.status in (404, 405, 501):
+                return []
+            if answer.status != 200:
+                raise classify(answer.status, answer.headers, answer.body)
+            found += listed_models(answer.body)
+            path = _following(answer.body)
+        return [*found, Model("claude-*")] if self._hosted else found
 
     async def close(self) -> None:
         await self._http.close()
@@ -111,6 +130,12 @@ class MessagesEngine:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def _list_headers(self) -> dict[str, str]:
+        """The hosted API wants a version on every call; others have never heard of it."""
+        return (
+            {**self._headers, "anthropic-version": LIST_VERSION} if self._hosted else self._headers
+        )
 
     def _headers_of(self, ask: Ask) -> dict[str, str]:
         headers = dict(self._headers)
@@ -159,6 +184,22 @@ def listed_models(body: bytes) -> list[Model]:
         for entry in found
         if isinstance(entry, dict) and isinstance(entry.get("id"), str)
     ]
+
+
+def _following(body: bytes) -> str | None:
+    """Where a list of models in pages goes on; None after its last page."""
+    try:
+        page = msgspec.json.decode(body, type=_Page)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    if not page.has_more or not page.last_id:
+        return None
+    return f"{MODELS_PATH}?limit=1000&after_id={quote(page.last_id, safe='')}"
+
+
+class _Page(msgspec.Struct):
+    has_more: bool = False
+    last_id: str | None = None
 
 
 def _context(entry: dict[str, Any]) -> int | None:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -61,15 +61,17 @@ def create_command(*, file: str, idempotency_key: str | None, server: str, as_js
 
 @contextmanager
 def _requests(file: str) -> Iterator[RequestsFile]:
-    """The checked file. Standard input is kept in a file first: it is read once to check it and
-    once for each time it is sent."""
-    if file != "-":
-        yield RequestsFile(Path(file))
+    """The checked file. What flows past only once, standard input and pipes, is kept in a file
+    first: it is read once to check it and once for each time it is sent."""
+    path = Path(file)
+    if file != "-" and not path.is_fifo():
+        yield RequestsFile(path)
         return
     with tempfile.NamedTemporaryFile(prefix="batchyard-", suffix=".jsonl") as kept:
-        shutil.copyfileobj(sys.stdin.buffer, kept)
+        with nullcontext(sys.stdin.buffer) if file == "-" else path.open("rb") as source:
+            shutil.copyfileobj(source, kept)
         kept.flush()
-        yield RequestsFile(Path(kept.name), name="stdin")
+        yield RequestsFile(Path(kept.name), name="stdin" if file == "-" else file)
 
 
 @click.command(

@@ -6,6 +6,7 @@ makes requests wait, since a batch has a day and no reason to fail fast.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -129,6 +130,9 @@ class Watch:
         self._control = control
         self._on_change = on_change
         self._told = False
+        self._looks = 0
+        self._saw = False  # whether the latest of them was answered
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
         """Refresh what the engine serves, for ever."""
@@ -153,7 +157,20 @@ class Watch:
                 await self._look()
         self._on_change()
 
+    async def look_again(self) -> bool:
+        """Learn anew what the engine serves; False when it does not say.
+
+        One look that began after the call serves everybody who has called meanwhile.
+        """
+        before = self._looks
+        async with self._looking:
+            if self._looks == before:
+                await self._look()
+            return self._saw
+
     async def _look(self) -> None:
+        self._looks += 1
+        self._saw = False
         was_up = self._health.up
         try:
             with bugs_told(self._engine):
@@ -163,7 +180,7 @@ class Watch:
                 self._health.failed_probe(error, unreachable=True)
                 self._on_change()
             return
-        self._told = True
+        self._told = self._saw = True
         self._learn(self._name, models)
         self._health.reached()
         if not was_up and self._health.up:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from batchyard.batches.request import Entry
 from batchyard.dispatch.worker.attempt import Line, attempt, errored, unanswered
@@ -28,6 +28,7 @@ from batchyard.errors import (
     Overloaded,
     Rejected,
     Spent,
+    Unavailable,
 )
 from batchyard.store.store import Store
 from batchyard.tasks import TaskSet
@@ -43,7 +44,8 @@ class Slots:
     """Keeps an engine as full as its limiter allows with requests from the hand.
 
     `on_idle` is called when a slot finds nothing to do or a shard is done with, `on_trouble` when
-    the engine is not up, `on_doubt` after a failure when nobody else is there to do better.
+    the engine is not up, `on_doubt` after a failure when nobody else is there to do better;
+    `serves` tells whether the engine still has the model of a shard, None when it does not say.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Slots:
         self.on_idle: Callable[[], None] = _nobody
         self.on_trouble: Callable[[], None] = _nobody
         self.on_doubt: Callable[[], None] = _nobody
+        self.serves: Callable[[Cursor], Awaitable[bool | None]] = _nobody_knows
 
     @property
     def limit(self) -> int:
@@ -152,13 +155,7 @@ class Slots:
         cursor = job.cursor
         try:
             params = cursor.taken.params(job.entry)
-            line = await attempt(
-                self._engine,
-                cursor.order,
-                job.entry,
-                params,
-                strict_version=self._strict_version,
-            )
+            line = await self._tried(job, params)
         except EngineError as error:
             self._failed(job, error)
         except asyncio.CancelledError:
@@ -166,7 +163,31 @@ class Slots:
         except Damaged as error:
             self.settle(cursor, job.entry, errored(job.entry, "api_error", error.message))
         else:
-            self._answered(job, line)
+            if line is None:
+                self._put_back(job)
+            else:
+                self._answered(job, line)
+
+    async def _tried(self, job: Job, params: bytes) -> Line | None:
+        """The outcome of one try; None when it has none because the shard has to go elsewhere.
+
+        "Not found" is believed of what a request names itself. The model we named, from the
+        engine's own list: if that has changed, the request is as good as before.
+        """
+        order = job.cursor.order
+        try:
+            return await attempt(
+                self._engine, order, job.entry, params, strict_version=self._strict_version
+            )
+        except Rejected as error:
+            if error.type != "not_found_error":
+                raise
+            serves = await self.serves(job.cursor)
+            if serves is None:
+                raise Unavailable(error.message, status=error.status or 404) from error
+            if serves and not job.cursor.given_back:
+                raise
+            return None
 
     def _answered(self, job: Job, line: Line) -> None:
         if line.outcome == "succeeded":
@@ -255,6 +276,10 @@ class Slots:
 
 def _nobody() -> None:
     """Until somebody wants to be told."""
+
+
+async def _nobody_knows(cursor: Cursor) -> bool | None:
+    return None
 
 
 def _is_load(error: EngineError) -> bool:

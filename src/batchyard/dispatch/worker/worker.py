@@ -69,11 +69,14 @@ class Worker:
         self._control = Control(
             replica.engine, self._hand, self._health, self._tasks, on_trouble=self._recover
         )
+        self._slots.serves = self._serves
+        self._learn = learn
+        self._served: list[Model] = []
         self._watch = Watch(
             replica.name,
             replica.engine,
             self._health,
-            learn=learn,
+            learn=self._learned,
             control=self._control.ask,
             on_change=on_change,
         )
@@ -100,12 +103,12 @@ class Worker:
             if key[0] == batch_id:
                 self._opening[key] = outcome
 
-    async def give_back(self) -> list[ShardKey]:
-        cursors = [c for c in self._hand.cursors.values() if c.stop is None]
+    async def give_back(self, *, astray_only: bool = False) -> list[ShardKey]:
+        cursors = [c for c in self._hand.cursors.values() if c.given_back or c.stop is None]
+        if astray_only:
+            cursors = [c for c in cursors if c.given_back]
         for cursor in cursors:
-            cursor.given_back = True
-            for _ in self._hand.withdraw(cursor):
-                pass
+            self._set_aside(cursor)
         await self._slots.let_go()
         await self._store.flush()
         given = [cursor for cursor in cursors if cursor.key in self._hand.cursors]
@@ -125,6 +128,7 @@ class Worker:
             self._slots.limit,
             len(self._hand.cursors) + len(self._opening),
             backlog,
+            astray=sum(cursor.given_back for cursor in self._hand.cursors.values()),
         )
 
     def weigh(self, late: set[str]) -> None:
@@ -164,6 +168,8 @@ class Worker:
             return
         cursor = Cursor(order, taken, todo, len(todo))
         self._hand.add(cursor)
+        if outcome is None and self._is_astray(cursor):
+            self._set_aside(cursor)
         if outcome is not None:
             self._stop(cursor, outcome, 0.0)
         self._slots.pump()
@@ -175,7 +181,30 @@ class Worker:
             self._slots.settle(cursor, entry, unanswered(entry, outcome))
         self._slots.call_off(cursor, grace_seconds)
 
+    def _set_aside(self, cursor: Cursor) -> None:
+        """Send nothing more of a shard: it is going back to the coordinator as it is."""
+        cursor.given_back = True
+        for _ in self._hand.withdraw(cursor):
+            pass
+
     # -- the engine ----------------------------------------------------------------------------
+
+    def _learned(self, name: str, models: list[Model]) -> None:
+        """An engine that came back with another model would refuse every request for the old one,
+        and not one of them is at fault."""
+        self._served = models
+        self._learn(name, models)
+        for cursor in list(self._hand.cursors.values()):
+            if cursor.stop is None and not cursor.given_back and self._is_astray(cursor):
+                self._set_aside(cursor)
+
+    def _is_astray(self, cursor: Cursor) -> bool:
+        wanted = cursor.order.model.id
+        return bool(self._served) and not any(model.covers(wanted) for model in self._served)
+
+    async def _serves(self, cursor: Cursor) -> bool | None:
+        """Whether the engine lists the model of a shard, asked anew; None when it does not say."""
+        return not self._is_astray(cursor) if await self._watch.look_again() else None
 
     def _recover(self) -> None:
         if self._recovering or self._draining:
