@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
@@ -132,6 +134,22 @@ def test_faults_are_told_apart_by_what_to_do_next(
     error = sqlite3.OperationalError("words")
     error.sqlite_errorcode = code
     assert type(database._told(error, tmp_path)) is told
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE])
+def test_a_fault_of_growing_is_a_full_disk_exactly_when_nothing_else_can_grow(
+    tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = sqlite3.OperationalError("words")
+    error.sqlite_errorcode = code
+    assert type(database._told(error, tmp_path / "catalog.db")) is StorageFailed
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    assert type(database._told(error, tmp_path / "catalog.db")) is DiskFull
+    assert list(tmp_path.iterdir()) == []
 
 
 LIMITED = """

@@ -23,6 +23,12 @@ BUSY_SECONDS = 30.0
 
 _BUSY, _LOCKED, _FULL = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL
 
+_WRITE_FAULTS = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""What SQLite says when a file cannot grow, whatever the reason."""
+
+_GROWS_BY = 32 * 1024
+"""Bytes by which SQLite's shared memory grows; its log grows by a page."""
+
 
 class Catalog:
     """An open catalog, shared by the threads of a process and by the processes of a machine."""
@@ -109,8 +115,9 @@ def _faults(path: Path) -> Iterator[None]:
 def _told(error: BaseException | None, path: Path) -> StorageError:
     extended = getattr(error, "sqlite_errorcode", 0)
     code = extended & 0xFF
-    # SQLite knows a full disk, but takes a quota or a size limit for a disk that fails.
-    if code == _FULL or (extended == sqlite3.SQLITE_IOERR_WRITE and _no_room_beside(path)):
+    # SQLite knows a full disk when it writes, but takes a quota, a size limit, or a full disk under
+    # its shared memory for a disk that fails.
+    if code == _FULL or (extended in _WRITE_FAULTS and _no_room_beside(path)):
         return DiskFull(
             f"no room for the catalog {path}: {error}",
             fix="free some space; nothing was lost and the server goes on by itself",
@@ -121,14 +128,15 @@ def _told(error: BaseException | None, path: Path) -> StorageError:
 
 
 def _no_room_beside(path: Path) -> bool:
-    """Whether the write-ahead log of `path` cannot grow because of a full disk, a quota or a limit:
-    asked by writing a block elsewhere at the offset where the log would go on."""
+    """Whether the files beside `path` cannot grow because of a full disk, a quota or a limit: asked
+    by writing elsewhere what they would need, at the offset where the log would go on."""
     log = path.with_name(path.name + "-wal")
     probe = path.with_name(f"probe-{os.getpid()}")
     try:
+        size = log.stat().st_size if log.exists() else 0
         fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.pwrite(fd, bytes(4096), log.stat().st_size)
+            os.pwrite(fd, bytes(_GROWS_BY), size)
             os.fsync(fd)
         finally:
             os.close(fd)
