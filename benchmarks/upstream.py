@@ -1,4 +1,4 @@
-"""An upstream that costs next to nothing: every Messages call gets one answer, at once or later.
+"""An upstream that costs next to nothing: every call gets one answer, at once or later.
 
 `python -m benchmarks.upstream --latency 0.05` prints its port and serves until it is ended.
 `GET /stats` tells how many calls came, when, and how many were under way on average; `DELETE`
@@ -28,6 +28,22 @@ _MESSAGE = json.dumps(
         "usage": {"input_tokens": 480, "output_tokens": 170},
     }
 ).encode()
+_COMPLETION = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_760_000_000,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": _TEXT},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 480, "completion_tokens": 170, "total_tokens": 650},
+    }
+).encode()
 _MODELS = json.dumps({"data": [{"id": "m", "type": "model"}], "has_more": False}).encode()
 
 
@@ -36,7 +52,7 @@ def _answer(body: bytes) -> bytes:
     return head % len(body) + body
 
 
-ANSWER, MODELS = _answer(_MESSAGE), _answer(_MODELS)
+ANSWER, COMPLETION, MODELS = _answer(_MESSAGE), _answer(_COMPLETION), _answer(_MODELS)
 
 
 class Stats:
@@ -58,7 +74,8 @@ class Stats:
     def told(self) -> bytes:
         seconds = self.last - self.first
         busy = self.busy / seconds if seconds else 0.0
-        return json.dumps({"calls": self.calls, "seconds": seconds, "busy": busy}).encode()
+        told = {"calls": self.calls, "first": self.first, "seconds": seconds, "busy": busy}
+        return json.dumps(told).encode()
 
     def _pass(self, now: float) -> None:
         if not self.calls:
@@ -92,11 +109,9 @@ class Upstream(asyncio.Protocol):
 
     def _asked(self, request: bytes) -> None:
         if request.startswith(b"POST /v1/messages "):
-            self.stats.begins()
-            if self.latency:
-                self._loop.call_later(self.latency, self._reply)
-            else:
-                self._reply()
+            self._begin(ANSWER)
+        elif request.startswith(b"POST /v1/chat/completions "):
+            self._begin(COMPLETION)
         elif request.startswith(b"GET /v1/models"):
             self._transport.write(MODELS)
         elif request.startswith(b"GET /stats"):
@@ -107,9 +122,16 @@ class Upstream(asyncio.Protocol):
         else:
             self._transport.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
 
-    def _reply(self) -> None:
+    def _begin(self, answer: bytes) -> None:
+        self.stats.begins()
+        if self.latency:
+            self._loop.call_later(self.latency, self._end, answer)
+        else:
+            self._end(answer)
+
+    def _end(self, answer: bytes) -> None:
         self.stats.ends()
-        self._transport.write(ANSWER)
+        self._transport.write(answer)
 
 
 async def serve(latency: float) -> None:
