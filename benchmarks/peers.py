@@ -46,7 +46,7 @@ def main() -> None:
                     rows.append(_row(name, pairs(name, url, bodies, server)))
                 except NotInstallable as error:
                     rows.append([name, f"cannot be installed here: {error}", "", "", ""])
-    head = ["peer", "its requests/s", "its CPU µs", "Batchyard requests/s", "ratio (median of pairs)"]
+    head = ["peer", "its requests/s", "its CPU µs", "Batchyard requests/s", "ratio of pairs"]
     print(table("Dispatch against Python peers, 256 at once, an upstream at once", head, rows))
 
 
