@@ -1,8 +1,11 @@
 """LiteLLM's async completion with asyncio.gather, against the Chat Completions door."""
-# requires: litellm
+# requires: litellm==1.110.2
 
 import asyncio
 import json
+import os
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or it waits for a server of price lists
 
 import litellm
 from timed import Timed, arguments, told
