@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,6 +106,33 @@ def test_a_damaged_body_is_taken_exactly_when_json_and_the_rules_take_it(
             refusal(body)
         else:
             assert envelope.check(reader(body), 100) == len(expected)
+            found = listed(body)
+            assert [
+                (entry.custom_id, json.loads(body[entry.offset : entry.offset + entry.length]))
+                for entry in found
+            ] == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    custom_id=st.one_of(
+        st.text(max_size=70),
+        st.text("abzAZ09_- .\n", max_size=70),
+        st.from_regex(r"\A[a-zA-Z0-9_-]{1,64}\Z"),
+        st.integers(60, 70).map(lambda length: "x" * length),
+    ),
+    escaped=st.booleans(),
+)
+def test_a_custom_id_is_taken_exactly_when_the_pattern_takes_it(
+    custom_id: str, escaped: bool
+) -> None:
+    entry = json.dumps(asked(custom_id), ensure_ascii=escaped)
+    body = f'{{"requests":[{entry}]}}'.encode("utf-8", "surrogatepass")
+    if re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", custom_id):
+        assert [entry.custom_id for entry in listed(body)] == [custom_id]
+        assert envelope.check(reader(body), 1) == 1
+    else:
+        assert refusal(body)
 
 
 def test_the_memory_of_a_check_is_a_few_windows_and_eight_bytes_a_request() -> None:

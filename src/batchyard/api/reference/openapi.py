@@ -8,7 +8,7 @@ import msgspec
 
 from batchyard import wire
 from batchyard.api import ops
-from batchyard.api.reference.pieces import described, errors, ok, operation, paging, path
+from batchyard.api.reference.pieces import errors, ok, operation, paging, path, spoken
 from batchyard.api.reference.schemas import extra_schemas
 
 _Json = dict[str, Any]
@@ -87,7 +87,7 @@ def _batches() -> _Json:
                 "retrieveBatch",
                 "Retrieve a batch",
                 "Its state and counts now. Cheap to poll; `retry-after` is a hint when to.",
-                batch | errors(401, 403, 404),
+                batch | errors(400, 401, 403, 404),
                 parameters=one,
             ),
             "delete": operation(
@@ -104,7 +104,7 @@ def _batches() -> _Json:
                 "Cancel a batch",
                 "What is running may finish; the rest becomes `canceled`. Calling it again, or "
                 "after the end, changes nothing and answers 200.",
-                batch | errors(401, 403, 404),
+                batch | errors(400, 401, 403, 404),
                 parameters=one,
             )
         },
@@ -114,7 +114,7 @@ def _batches() -> _Json:
                 "Read the results",
                 "One JSON object a line, one line for each request, in any order. Broken off, "
                 "never ended short, when something fails on the way.",
-                ok("MessageBatchResult", "application/x-jsonl") | errors(401, 403, 404),
+                ok("MessageBatchResult", "application/x-jsonl") | errors(400, 401, 403, 404),
                 parameters=one,
             )
         },
@@ -168,7 +168,7 @@ def _models() -> _Json:
                 "retrieveModel",
                 "Retrieve a model",
                 "Aliases resolve to the model that really answers.",
-                ok("ModelInfo") | errors(401, 403, 404),
+                ok("ModelInfo") | errors(400, 401, 403, 404),
                 parameters=[path("model_id", "A served name or an alias.")],
             )
         },
@@ -176,28 +176,34 @@ def _models() -> _Json:
 
 
 def _probes() -> _Json:
-    short = ok("Status") | {"503": described("Not ready", "Status")}
     verbose = {
         "name": "verbose",
         "in": "query",
         "required": False,
-        "description": "Tells every check and engine (`Readiness`); needs a key where keys exist.",
-        "schema": {"type": "boolean"},
+        "description": "Tells every check and engine (`Readiness`); needs a key where keys exist. "
+        "Anything but `0` and `false` asks for it.",
+        "schema": {"type": "string"},
     }
     words = "Plain text, or JSON when `Accept` names it."
+    alive = {"200": spoken("It answers", "Status")}
+    ready = {
+        "200": spoken("Ready", "Status", "Readiness"),
+        "503": spoken("Not ready", "Status", "Readiness"),
+    }
+    refused = errors(401, 403)
     return {
-        "/livez": {"get": operation("livez", "Is it alive?", words, ok("Status"), open_=True)},
-        "/readyz": {
-            "get": operation(
-                "readyz",
-                "Would a create be accepted?",
-                words,
-                ok("Readiness") | {"503": described("Not ready", "Readiness")},
-                parameters=[verbose],
-                open_=True,
+        "/livez": {"get": operation("livez", "Is it alive?", words, alive, open_=True)},
+        **{
+            path: {
+                "get": operation(
+                    name, summary, words, ready | refused, parameters=[verbose], open_=True
+                )
+            }
+            for path, name, summary in (
+                ("/readyz", "readyz", "Would a create be accepted?"),
+                ("/health", "health", "The same as /readyz"),
             )
         },
-        "/health": {"get": operation("health", "The same as /readyz", words, short, open_=True)},
     }
 
 

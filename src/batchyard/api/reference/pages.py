@@ -102,9 +102,9 @@ def _linked(answer: dict[str, Any]) -> str:
     """What an answer is, with a link to the object it holds."""
     text = _marked(answer["description"])
     for content in answer.get("content", {}).values():
-        reference = content["schema"].get("$ref", "")
-        if name := reference.rpartition("/")[2]:
-            text += f' <a href="#{name}">{name}</a>'
+        for schema in (content["schema"], *content["schema"].get("anyOf", ())):
+            if name := schema.get("$ref", "").rpartition("/")[2]:
+                text += f' <a href="#{name}">{name}</a>'
     return text
 
 

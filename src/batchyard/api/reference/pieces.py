@@ -89,6 +89,14 @@ def described(text: str, name: str, media_type: str = "application/json") -> _Js
     return {"description": text, "content": _content(name, media_type)}
 
 
+def spoken(text: str, *names: str) -> _Json:
+    """An answer in plain text, or as JSON of one of the named shapes where that is asked for."""
+    shapes = [{"$ref": f"#/components/schemas/{name}"} for name in names]
+    schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+    content = {"application/json": {"schema": schema}, "text/plain": {"schema": {"type": "string"}}}
+    return {"description": text, "content": content}
+
+
 def ok(name: str, media_type: str = "application/json") -> _Json:
     return {"200": described("Done", name, media_type)}
 

@@ -30,7 +30,10 @@ def _new_batch() -> _Json:
         "additionalProperties": False,
         "properties": {
             "custom_id": {"type": "string", "pattern": CUSTOM_ID_PATTERN},
-            "params": {"$ref": "#/components/schemas/MessageParams"},
+            "params": {
+                "description": "Should be MessageParams; what is not ends as an errored line.",
+                "anyOf": [{"$ref": "#/components/schemas/MessageParams"}, {"type": "object"}],
+            },
         },
     }
     return {

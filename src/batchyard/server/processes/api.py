@@ -20,6 +20,7 @@ from batchyard.server.engines.building import engine_seen_from_api
 from batchyard.server.listen import is_loopback
 from batchyard.server.processes import compose
 from batchyard.server.processes.errand import Errand
+from batchyard.server.processes.protocol import StrictProtocol
 from batchyard.store.store import open_store
 
 KEEP_ALIVE_SECONDS = 75
@@ -94,7 +95,7 @@ def _configured(app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=StrictProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

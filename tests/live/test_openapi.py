@@ -1,0 +1,47 @@
+"""Whatever the OpenAPI document allows, and much that it forbids: answered as it says, never a 5xx.
+
+`SCHEMATHESIS_SECONDS=600` goes on for that long instead of a few examples for each operation.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import Serve
+from tests.live.harness import schemathesis_hooks
+from tests.live.harness.serving import clean_environment
+from tests.live.sdk.installed import ROOT
+
+SECONDS = int(os.environ.get("SCHEMATHESIS_SECONDS", "0"))
+EXAMPLES = 12
+BEYOND_THE_SCHEMA = (
+    "positive_data_acceptance",  # two cursors at once, a body that only claims to be gzip
+    "ignored_auth",  # without any key everybody may come in, as the document says
+)
+
+pytestmark = pytest.mark.timeout(SECONDS + 180)
+
+
+def test_every_operation_answers_as_the_document_says(serve: Serve, tmp_path: Path) -> None:
+    server = serve("--engine", "simulator:latency=1ms")
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
+    command += ["--checks", "all", "--exclude-checks", ",".join(BEYOND_THE_SCHEMA), "--no-color"]
+    command += ["--max-examples", str(EXAMPLES), "--request-timeout", "20", "--continue-on-failure"]
+    command += ["--max-time", str(SECONDS)] if SECONDS else ["--seed", "1"]
+    settings = {
+        "SCHEMATHESIS_HOOKS": schemathesis_hooks.__name__,
+        "PYTHONPATH": str(ROOT),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path),
+    }
+    done = subprocess.run(
+        command, env=clean_environment(settings), cwd=tmp_path, capture_output=True, text=True,
+        check=False, timeout=SECONDS + 150,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
+    assert "Tested: 15" in done.stdout, done.stdout[-5_000:]
+    assert server.calls.ask("GET", "/readyz").status == 200
