@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 from starlette.requests import Request
 
+from batchyard.api.arrival import Arrival
 from batchyard.api.unpack import Unpack, too_large
 from batchyard.batches import envelope
 from batchyard.batches.limits import Limits
@@ -17,6 +18,9 @@ from batchyard.store.store import Store
 INLINE_BYTES_MAX = 64 * 1024
 """A body up to this size is checked at once: sooner done than handed to a thread."""
 
+ARRIVING_BYTES = 1024 * 1024
+"""A body is worked on while it arrives once it is larger than this."""
+
 
 async def receive(call: Request, store: Store, limits: Limits) -> tuple[Spool, int]:
     """The body of a create call in a spool, and the number of its requests.
@@ -24,7 +28,8 @@ async def receive(call: Request, store: Store, limits: Limits) -> tuple[Spool, i
     The spool is the caller's to keep or discard. When this raises, nothing is left of the body:
     `RequestTooLarge`, `InvalidRequest` with the path of the field, `DiskFull`, or what the stream
     raises when the client goes away. Other calls are answered meanwhile: bytes are only copied
-    here, unpacking and checking happen in a thread.
+    here, unpacking and checking happen in a thread, that of a large body while it arrives: the
+    first fault found ends its reception.
     """
     headers = call.headers
     unpack = Unpack(", ".join(headers.getlist("content-encoding")), limits.body_bytes_max)
@@ -34,13 +39,18 @@ async def receive(call: Request, store: Store, limits: Limits) -> tuple[Spool, i
     with ExitStack() as failed:
         spool = store.spool()
         failed.callback(spool.discard)
+        arrival: Arrival | None = None
         async for chunk in call.stream():
             if unpack.plain:
                 _keep(spool, unpack.pieces(chunk))
             else:
                 await asyncio.to_thread(_keep, spool, unpack.pieces(chunk))
+            if arrival is not None:
+                arrival.go_on()
+            elif spool.size > ARRIVING_BYTES:
+                arrival = Arrival(spool, store, limits)
         _keep(spool, unpack.rest())
-        requests = await _checked(spool, limits)
+        requests = await (arrival.end() if arrival else _checked(spool, limits))
         failed.pop_all()
     return spool, requests
 
