@@ -151,7 +151,9 @@ def main() -> None:
                 print(f"batch {number + 1} of {BATCHES}: {small[-1]}", file=sys.stderr)
             server.kill()
     rows = [_row(f"{REQUESTS:,} requests, {BYTES // 10**6} MB", large)]
-    rows.append(_row(f"{BATCHES} × {REQUESTS:,} requests, {SMALL_BYTES // 10**6} MB each", small))
+    rows.append(
+        _row(f"{BATCHES} batches of {REQUESTS:,} requests, {SMALL_BYTES // 10**6} MB each", small)
+    )
     head = ["create", "cp + fsync s", "answered s", "ratio (median of pairs)"]
     head += ["CPU s", "MB over idle", "and until planned", "answer to first request s"]
     print(table("Create over loopback", head, rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
@@ -116,3 +116,56 @@ def test_the_memory_of_a_check_is_a_few_windows_and_eight_bytes_a_request() -> N
     finally:
         tracemalloc.stop()
     assert peak < 6 * windows.WINDOW + 3 * 8 * 40_000 < len(body) / 8
+
+
+# -- a body that is still arriving -----------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    count=st.integers(1, 25),
+    window=st.integers(16, 900),
+    whole=st.booleans(),
+)
+def test_however_a_body_arrives_the_verdict_is_that_on_the_whole(
+    seed: int, count: int, window: int, whole: bool
+) -> None:
+    """A check resumed after every few bytes says what it says of a body that is all there."""
+    chance = random.Random(seed)
+    body = document(chance, count)
+    if not whole:
+        body = damaged(chance, body)
+    with small(window):
+        assert arrived(body, chance) == told(lambda: envelope.check(reader(body), 100))
+
+
+def arrived(body: bytes, chance: random.Random) -> int | str:
+    """The verdict on a body of which more is there at every step, and nothing else can be read."""
+    there, complete = 0, False
+
+    def read(offset: int, size: int) -> bytes:
+        return body[:there][offset : offset + size]
+
+    steps = envelope.checking(read, lambda upto: complete or upto <= there, 100)
+
+    def verdict() -> int:
+        nonlocal there, complete
+        while True:
+            try:
+                next(steps)
+            except StopIteration as ended:
+                return int(ended.value)
+            assert not complete, "it waits for more when all is there"
+            if there == len(body):
+                complete = True
+            there = min(len(body), there + chance.randrange(400))
+
+    return told(verdict)
+
+
+def told(verdict: Callable[[], int]) -> int | str:
+    try:
+        return verdict()
+    except InvalidRequest as refused:
+        return refused.message

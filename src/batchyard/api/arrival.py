@@ -37,9 +37,9 @@ class Arrival:
 
     def go_on(self) -> None:
         """Begin what is due. Raises what the last step found: `InvalidRequest`, a storage fault."""
-        if self._spool.size - self._checked >= CHECK_BYTES and _over(self._step):
+        if _over(self._step) and self._spool.size - self._checked >= CHECK_BYTES:
             self._begin_step()
-        if self._spool.size - self._flushed >= FLUSH_BYTES and _over(self._flush):
+        if _over(self._flush) and self._spool.size - self._flushed >= FLUSH_BYTES:
             self._begin_flush()
 
     async def end(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from batchyard.api.arrival import Arrival
 from batchyard.api.unpack import Unpack, too_large
 from batchyard.batches import envelope
 from batchyard.batches.limits import Limits
+from batchyard.errors import BatchyardError
 from batchyard.store.spool import Spool
 from batchyard.store.store import Store
 
@@ -31,6 +32,17 @@ async def receive(call: Request, store: Store, limits: Limits) -> tuple[Spool, i
     here, unpacking and checking happen in a thread, that of a large body while it arrives: the
     first fault found ends its reception.
     """
+    stream = call.stream()
+    try:
+        return await _received(call, stream, store, limits)
+    except BatchyardError:
+        await _hear_out(call, stream, limits.body_bytes_max)
+        raise
+
+
+async def _received(
+    call: Request, stream: AsyncIterator[bytes], store: Store, limits: Limits
+) -> tuple[Spool, int]:
     headers = call.headers
     unpack = Unpack(", ".join(headers.getlist("content-encoding")), limits.body_bytes_max)
     declared = headers.get("content-length", "")
@@ -40,7 +52,7 @@ async def receive(call: Request, store: Store, limits: Limits) -> tuple[Spool, i
         spool = store.spool()
         failed.callback(spool.discard)
         arrival: Arrival | None = None
-        async for chunk in call.stream():
+        async for chunk in stream:
             if unpack.plain:
                 _keep(spool, unpack.pieces(chunk))
             else:
@@ -53,6 +65,25 @@ async def receive(call: Request, store: Store, limits: Limits) -> tuple[Spool, i
         requests = await (arrival.end() if arrival else _checked(spool, limits))
         failed.pop_all()
     return spool, requests
+
+
+async def _hear_out(call: Request, stream: AsyncIterator[bytes], bytes_max: int) -> None:
+    """Take in, and forget, what is still sent by a client that wants the connection closed.
+
+    To close it before would reset it, and a client that is still sending might never see why. On a
+    connection that stays open this is the server's own business, after the answer; who expects a
+    word before the body has not sent it.
+    """
+    headers = call.headers
+    last = (
+        call.scope.get("http_version") == "1.0" or headers.get("connection", "").lower() == "close"
+    )
+    if not last or "expect" in headers:
+        return
+    async for chunk in stream:
+        bytes_max -= len(chunk)
+        if bytes_max < 0:
+            return
 
 
 def _keep(spool: Spool, pieces: Iterator[bytes]) -> None:
