@@ -252,6 +252,28 @@ async def test_a_write_back_that_fails_fails_the_create(
     assert left(store) == []
 
 
+async def test_a_write_back_that_fails_when_all_has_arrived_fails_the_create(
+    store: Spools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.gate.clear()
+    calls = []
+
+    def worn(_: Spool) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise StorageFailed(f"cannot store the request body: {errno.EIO}")
+
+    monkeypatch.setattr(Spool, "sync", worn)
+    request = Client(BODY).request(store, patient=False)
+    task = asyncio.create_task(intake.receive(request, store, LIMITS))
+    while not store.spools or store.spools[0].size < len(BODY):
+        await asyncio.to_thread(int)
+    store.gate.set()
+    with pytest.raises(StorageFailed):
+        await task
+    assert left(store) == []
+
+
 async def test_a_write_back_that_fails_last_fails_the_create(
     store: Spools, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from batchyard.batches import envelope, jsontext, windows
 from batchyard.errors import InvalidRequest
 from tests.batches.documents import accepted, damaged, document
-from tests.batches.test_envelope import BODY, NOT_JSON, asked, listed, of, reader, refusal
+from tests.batches.test_envelope import BODY, NOT_JSON, REQUEST, asked, listed, of, reader, refusal
 
 
 @contextmanager
@@ -43,6 +43,14 @@ def test_a_fault_far_into_the_body_is_counted_from_its_start() -> None:
     assert refusal(broken) == f"{NOT_JSON}invalid character (byte {place})"
     wrong = of(*good, asked("b", text="HERE")).replace(b"HERE", b"\xff")
     assert refusal(wrong) == f"{NOT_JSON}invalid UTF-8 (byte {place + 1})"
+
+
+@pytest.mark.usefixtures("small_windows")
+@pytest.mark.parametrize("name", ["a b", "é", "b\n", "b.", "日本語"])
+def test_a_name_that_is_none_is_found_among_many(name: str) -> None:
+    many = [asked(f"r{number}", text="x" * number) for number in range(200)]
+    many[100]["custom_id"] = name
+    assert refusal(of(*many)).startswith("requests.100.custom_id: String should match pattern")
 
 
 @pytest.mark.usefixtures("small_windows")
@@ -138,6 +146,17 @@ def test_however_a_body_arrives_the_verdict_is_that_on_the_whole(
         body = damaged(chance, body)
     with small(window):
         assert arrived(body, chance) == told(lambda: envelope.check(reader(body), 100))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_white_space_that_arrives_slowly_is_no_end(seed: int) -> None:
+    space = b" " * 700
+    tokens = [b"{", b'"requests"', b":", b"[", REQUEST, b"]", b"}", b""]
+    body = space + space.join(tokens)
+    with small(100):
+        assert arrived(body, random.Random(seed)) == 1
+        odd = body.rstrip() + space + b"x"
+        assert "more after its end" in str(arrived(odd, random.Random(seed)))
 
 
 def arrived(body: bytes, chance: random.Random) -> int | str:
