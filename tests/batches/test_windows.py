@@ -6,7 +6,7 @@ import json
 import random
 import re
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from batchyard.batches import envelope, jsontext, windows
 from batchyard.errors import InvalidRequest
 from tests.batches.documents import accepted, damaged, document
-from tests.batches.test_envelope import BODY, NOT_JSON, asked, listed, of, reader, refusal
+from tests.batches.test_envelope import BODY, NOT_JSON, REQUEST, asked, listed, of, reader, refusal
 
 
 @contextmanager
@@ -44,6 +44,14 @@ def test_a_fault_far_into_the_body_is_counted_from_its_start() -> None:
     assert refusal(broken) == f"{NOT_JSON}invalid character (byte {place})"
     wrong = of(*good, asked("b", text="HERE")).replace(b"HERE", b"\xff")
     assert refusal(wrong) == f"{NOT_JSON}invalid UTF-8 (byte {place + 1})"
+
+
+@pytest.mark.usefixtures("small_windows")
+@pytest.mark.parametrize("name", ["a b", "é", "b\n", "b.", "日本語"])
+def test_a_name_that_is_none_is_found_among_many(name: str) -> None:
+    many = [asked(f"r{number}", text="x" * number) for number in range(200)]
+    many[100]["custom_id"] = name
+    assert refusal(of(*many)).startswith("requests.100.custom_id: String should match pattern")
 
 
 @pytest.mark.usefixtures("small_windows")
@@ -144,3 +152,67 @@ def test_the_memory_of_a_check_is_a_few_windows_and_eight_bytes_a_request() -> N
     finally:
         tracemalloc.stop()
     assert peak < 6 * windows.WINDOW + 3 * 8 * 40_000 < len(body) / 8
+
+
+# -- a body that is still arriving -----------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    count=st.integers(1, 25),
+    window=st.integers(16, 900),
+    whole=st.booleans(),
+)
+def test_however_a_body_arrives_the_verdict_is_that_on_the_whole(
+    seed: int, count: int, window: int, whole: bool
+) -> None:
+    """A check resumed after every few bytes says what it says of a body that is all there."""
+    chance = random.Random(seed)
+    body = document(chance, count)
+    if not whole:
+        body = damaged(chance, body)
+    with small(window):
+        assert arrived(body, chance) == told(lambda: envelope.check(reader(body), 100))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_white_space_that_arrives_slowly_is_no_end(seed: int) -> None:
+    space = b" " * 700
+    tokens = [b"{", b'"requests"', b":", b"[", REQUEST, b"]", b"}", b""]
+    body = space + space.join(tokens)
+    with small(100):
+        assert arrived(body, random.Random(seed)) == 1
+        odd = body.rstrip() + space + b"x"
+        assert "more after its end" in str(arrived(odd, random.Random(seed)))
+
+
+def arrived(body: bytes, chance: random.Random) -> int | str:
+    """The verdict on a body of which more is there at every step, and nothing else can be read."""
+    there, complete = 0, False
+
+    def read(offset: int, size: int) -> bytes:
+        return body[:there][offset : offset + size]
+
+    steps = envelope.checking(read, lambda upto: complete or upto <= there, 100)
+
+    def verdict() -> int:
+        nonlocal there, complete
+        while True:
+            try:
+                next(steps)
+            except StopIteration as ended:
+                return int(ended.value)
+            assert not complete, "it waits for more when all is there"
+            if there == len(body):
+                complete = True
+            there = min(len(body), there + chance.randrange(400))
+
+    return told(verdict)
+
+
+def told(verdict: Callable[[], int]) -> int | str:
+    try:
+        return verdict()
+    except InvalidRequest as refused:
+        return refused.message

@@ -62,6 +62,30 @@ def test_an_sdk_that_goes_on_sending_still_reads_the_early_413(calls: Calls) -> 
     connection.close()
 
 
+@pytest.mark.parametrize("connection_header", ["close", "keep-alive"])
+def test_a_client_that_goes_on_sending_still_reads_why_its_body_was_refused(
+    calls: Calls, connection_header: str
+) -> None:
+    """The fault is at the start of thirty megabytes, and found long before they are all sent."""
+    body = body_of(requests(3)).replace(b'"custom_id"', b'"customer_id"', 1)
+    connection = calls.connect()
+    connection.putrequest("POST", CREATE)
+    for name, value in {**HEADERS, "connection": connection_header}.items():
+        connection.putheader(name, value)
+    connection.putheader("content-length", str(len(body) + 30_000_000))
+    connection.endheaders()
+    connection.send(body)
+    for _ in range(30):
+        connection.send(b" " * 1_000_000)
+    response = connection.getresponse()
+    assert response.status == 400
+    assert "requests.0.customer_id" in json.loads(response.read())["error"]["message"]
+    if connection_header == "keep-alive":
+        connection.request("GET", "/livez")
+        assert connection.getresponse().status == 200
+    connection.close()
+
+
 def test_a_chunked_create_is_taken(calls: Calls) -> None:
     connection = calls.connect()
     body = body_of(requests(50))

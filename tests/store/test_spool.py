@@ -6,8 +6,10 @@ import errno
 import hashlib
 import json
 import os
+import random
 import resource
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +138,50 @@ def test_a_write_that_takes_only_a_part_goes_on(
     monkeypatch.setattr(os, "write", lambda fd, data: whole(fd, bytes(data[:3])))
     spool.write(b"0123456789")
     assert spool.path.read_bytes() == b"0123456789"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_however_it_is_read_the_hash_is_that_of_all_that_was_written(
+    spool: Spool, seed: int
+) -> None:
+    chance, written = random.Random(seed), b""
+    for _ in range(60):
+        if chance.random() < 0.5:
+            written += (chunk := chance.randbytes(chance.randrange(50)))
+            spool.write(chunk)
+        else:
+            spool.read(chance.randrange(len(written) + 10), chance.randrange(100))
+        if chance.random() < 0.2:
+            assert spool.sha256() == hashlib.sha256(written).hexdigest()
+    assert spool.sha256() == hashlib.sha256(written).hexdigest()
+
+
+def test_a_spool_given_up_during_a_sync_keeps_its_file_open_until_that_is_over(
+    tmp_path: Path,
+) -> None:
+    """The number of a closed file may be that of another one a moment later."""
+    begun, go_on, synced = threading.Event(), threading.Event(), []
+
+    class Slow(FileSystem):
+        def sync(self, fd: int) -> None:
+            begun.set()
+            assert go_on.wait(10)
+            synced.append(os.fstat(fd).st_size)
+
+    spool = Spool(tmp_path, Slow())
+    spool.write(b"x" * 100)
+    thread = threading.Thread(target=spool.sync)
+    thread.start()
+    assert begun.wait(10)
+    spool.discard()
+    assert list(tmp_path.iterdir()) == []
+    for late in (lambda: spool.read(0, 1), spool.sync):
+        with pytest.raises(ValueError, match="closed"):
+            late()
+    go_on.set()
+    thread.join(10)
+    assert synced == [100]
+    assert spool._fd == -1
 
 
 # -- body ------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import NoReturn
 
 import msgspec
@@ -14,7 +14,14 @@ from batchyard.errors import InvalidRequest
 Read = Callable[[int, int], bytes]
 """`read(offset, size)`: up to `size` bytes of the text; fewer only at its end."""
 
+There = Callable[[int], bool]
+"""`there(upto)`: whether the text has arrived up to byte `upto`, or is complete."""
+
+Pause = Generator[None, None, None]
+"""Yields whenever what comes next has not arrived; to be resumed when more has."""
+
 _PIECE = 64 * 1024
+_ENDLESS = 1 << 62
 _SPACE = b" \t\r\n"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -72,12 +79,27 @@ def plain_words(error: msgspec.DecodeError) -> str:
     return found[1] if found else words
 
 
+def whole(_: int) -> bool:
+    """`There` of a text of which nothing is still to come."""
+    return True
+
+
 class Cursor:
     """A place in the text, moved forward token by token; a piece at a time is in memory."""
 
-    def __init__(self, read: Read, at: int = 0) -> None:
-        self._read = read
-        self.at = at
+    def __init__(self, read: Read, there: There = whole) -> None:
+        self._read, self._there = read, there
+        self.at = 0
+
+    def arrival(self) -> Pause:
+        """Until the next token and what belongs to it has arrived, which may be the text's end."""
+        while True:
+            complete = self._there(_ENDLESS)
+            if self.peek() or complete:
+                break
+            yield
+        while not self._there(self.at + _PIECE):
+            yield
 
     def peek(self) -> bytes:
         """The next byte that is not white space, which is skipped; empty at the end."""

@@ -11,19 +11,23 @@ cut is the caller's own fault.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Annotated, NoReturn
+from operator import attrgetter
+from typing import Annotated, NoReturn, TypeAlias
 
 import msgspec
 from cffi import FFI
 
 from batchyard.batches.jsontext import (
     Read,
+    There,
     fault_place,
     plain_words,
     refuse_malformed,
     refuse_nesting,
+    whole,
 )
 from batchyard.batches.limits import CUSTOM_ID_MAX, CUSTOM_ID_PATTERN
 from batchyard.errors import InvalidRequest
@@ -47,6 +51,7 @@ _TWO_DIGITS = re.compile(rb"[0-9](?=[0-9])")
 _PLACE = re.compile(r"(?s)(.*) - at `\$\[(\d+)\](.*)`")
 _UNKNOWN = re.compile(r"(?s)Object contains unknown field `(.*)`")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
+_NAME_BYTES = (string.ascii_letters + string.digits + "_-").encode()
 _PATTERN = CUSTOM_ID_PATTERN.replace("$", r"\Z")  # `$` would let a final line end pass
 
 _CustomId = Annotated[str, msgspec.Meta(min_length=1, max_length=CUSTOM_ID_MAX, pattern=_PATTERN)]
@@ -59,7 +64,23 @@ class Item(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     params: msgspec.Raw
 
 
+class _Object(msgspec.Struct, gc=False):
+    """Any object: its fields are passed over."""
+
+
+class _Named(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One entry of which only the name is wanted."""
+
+    custom_id: Annotated[str, msgspec.Meta(min_length=1, max_length=CUSTOM_ID_MAX)]
+    params: _Object
+
+
+_Entries: TypeAlias = tuple[list[str], list[Item]]
+"""The names of some entries, and the entries, none where only names were wanted and all is well."""
+
 _decode: Callable[[memoryview], list[Item]] = msgspec.json.Decoder(list[Item]).decode
+_decode_names: Callable[[memoryview], list[_Named]] = msgspec.json.Decoder(list[_Named]).decode
+_name: Callable[[Item | _Named], str] = attrgetter("custom_id")
 _ffi = FFI()
 _buffer, _cast, _address = _ffi.from_buffer, _ffi.cast, _ffi.typeof("uintptr_t")
 
@@ -69,13 +90,18 @@ class _Reading:
     """Where the reading is: `text[0]` is our own `[`, `text[1]` lies at byte `at` of the body."""
 
     at: int
+    names_only: bool
     seen: int = 0  # entries in the windows before this one
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Some consecutive entries; the first of them is number `first` of the list."""
+    """Some consecutive entries; the first of them is number `first` of the list.
 
+    `items` is empty when only names were wanted and nothing was odd about the entries.
+    """
+
+    names: list[str]
     items: list[Item]
     first: int
     _text: bytearray
@@ -120,27 +146,32 @@ def _digits(samples: bytearray) -> Iterator[int]:
         yield found.start() * _STRIDE
 
 
-def windows(read: Read, start: int) -> Generator[Window, None, int]:
-    """The windows of the list whose first byte after `[` is at `start`.
+def windows(
+    read: Read, start: int, *, there: There = whole, names_only: bool = False
+) -> Generator[Window | None, None, int]:
+    """The windows of the list whose first byte after `[` is at `start`; None to wait for more text.
 
     Returns the place of the first byte after the list that is not white space. Raises
     `InvalidRequest` for the first fault. A yielded window must be dropped before the next is asked.
     """
-    reading = _Reading(start)
+    reading = _Reading(start, names_only)
     text = bytearray(b"[")
     size = WINDOW
     while True:
-        ended = _fill(text, read, reading.at + len(text) - 1, size)
+        offset = reading.at + len(text) - 1
+        while not there(offset + size):
+            yield None
+        ended = _fill(text, read, offset, size)
         parsed = _parse(text, reading, ended=ended)
         if parsed is None:
             size = len(text)
             continue
-        items, end, closed = parsed
-        yield Window(items, reading.seen, text, reading.at, end)
+        (names, items), end, closed = parsed
+        yield Window(names, items, reading.seen, text, reading.at, end)
         if closed:
             return reading.at + end - 1
         reading.at += end
-        reading.seen += len(items)
+        reading.seen += len(names)
         text = bytearray(b"[") + memoryview(text)[end + 1 :]
         size = WINDOW
 
@@ -157,9 +188,7 @@ def _fill(text: bytearray, read: Read, offset: int, size: int) -> bool:
     return False
 
 
-def _parse(
-    text: bytearray, reading: _Reading, *, ended: bool
-) -> tuple[list[Item], int, bool] | None:
+def _parse(text: bytearray, reading: _Reading, *, ended: bool) -> tuple[_Entries, int, bool] | None:
     """(entries, index in `text` behind them, whether the list closed); None to see more text."""
     if not ended:
         for comma in _guesses(text):
@@ -170,7 +199,7 @@ def _parse(
                 text[comma] = ord(",")
             if found and found[1] != comma + 1:
                 return *found, True
-            if found and found[0]:
+            if found and found[0][0]:
                 return found[0], comma, False
     else:
         text += _PADDING
@@ -202,25 +231,45 @@ def _guesses(text: bytearray) -> Generator[int, None, None]:
         upto, span = begin, span * 4
 
 
-def _attempt(text: bytearray, end: int, reading: _Reading) -> tuple[list[Item], int] | None:
+def _attempt(text: bytearray, end: int, reading: _Reading) -> tuple[_Entries, int] | None:
     """The entries of `text[:end]` and the index at which their list was over; None for cut text.
 
     The list is over before `end` when something follows its closing bracket.
     """
     view = memoryview(text)[:end]
+    if reading.names_only and (names := _names(view)):
+        return (names, []), end
     try:
-        return _decode(view), end
+        return _entries(view), end
     except msgspec.ValidationError as error:
         _refuse_entry(str(error), reading.seen)
     except msgspec.DecodeError as error:
         place = fault_place(error, end)
         if "trailing characters" in str(error):
-            return _decode(view[: place - 1]), place - 1
+            return _entries(view[: place - 1]), place - 1
         if place < end:  # a fault at the very end is the doing of the cut
             refuse_malformed(plain_words(error), reading.at + place - 1)
     except RecursionError:
         refuse_nesting()
     return None
+
+
+def _names(view: memoryview) -> list[str]:
+    """The names of entries in which all is well; none where the slower way shall say what is not.
+
+    They are held against their pattern all at once, which is ten times as fast as one by one.
+    """
+    try:
+        names = list(map(_name, _decode_names(view)))
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    joined = "".join(names)
+    return names if joined.isascii() and not joined.encode().translate(None, _NAME_BYTES) else []
+
+
+def _entries(view: memoryview) -> _Entries:
+    items = _decode(view)
+    return list(map(_name, items)), items
 
 
 def _refuse_entry(words: str, seen: int) -> NoReturn:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from batchyard.store.segments.files import FileSystem, told
 
+_PIECE = 256 * 1024
+
 
 class Spool:
     """Bytes on their way in. Nothing is promised, and nothing is synced, until `sync` returns.
@@ -26,53 +28,81 @@ class Spool:
     def __init__(self, folder: Path, files: FileSystem | None = None) -> None:
         self.size = 0
         self._files = files or FileSystem()
-        self._hash = hashlib.sha256()
-        self._using = threading.Lock()
+        self._hash, self._hashed = hashlib.sha256(), 0
+        self._hashing, self._using = threading.Lock(), threading.Lock()
         with told("store the request body"):
             self.path, self._fd = _new_file(folder)
+        self._syncing, self._closed = 0, False
 
     def write(self, chunk: bytes) -> None:
         """Append `chunk`, on the calling thread: a copy into the page cache, no sync."""
         rest = memoryview(chunk)
         with self._using, told("store the request body"):
             while rest:
-                rest = rest[os.write(_open(self._fd), rest) :]
-        self._hash.update(chunk)
+                rest = rest[os.write(self._open(), rest) :]
         self.size += len(chunk)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes at `offset`; fewer only at the end."""
+        """Up to `size` bytes at `offset`; fewer only at the end of what was written.
+
+        The first time a byte is read in its turn it is hashed, so that the thread which writes
+        has nothing to do with that.
+        """
         with self._using, told("read the request body"):
-            return os.pread(_open(self._fd), size, offset)
+            data = os.pread(self._open(), size, offset)
+        self._hash_on(data, offset)
+        return data
 
     def sha256(self) -> str:
-        """Of everything written so far, in hexadecimal."""
+        """Of everything written so far, in hexadecimal. Reads what nobody has read yet."""
+        while self._hashed < self.size:
+            self.read(self._hashed, _PIECE)
         return self._hash.hexdigest()
 
+    def _open(self) -> int:
+        """The file's descriptor, unless it was closed: its number may be another file's by now."""
+        if self._closed:
+            raise ValueError("the spool was closed")
+        return self._fd
+
+    def _let_go(self) -> None:
+        """Close the file if it is to be closed, unless a sync still has it."""
+        if self._closed and not self._syncing and self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _hash_on(self, data: bytes, offset: int) -> None:
+        with self._hashing:
+            known = self._hashed - offset
+            if 0 <= known < len(data):
+                self._hash.update(memoryview(data)[known:])
+                self._hashed += len(data) - known
+
     def sync(self) -> None:
-        """The bytes are on stable storage when this returns; blocks, so call it in a thread."""
-        with told("store the request body"):
-            self._files.sync(_open(self._fd))
+        """What was written before is on stable storage when this returns; blocks, so call it in a
+        thread. Others may write and read meanwhile, or close the spool."""
+        with self._using:
+            fd = self._open()
+            self._syncing += 1
+        try:
+            with told("store the request body"):
+                self._files.sync(fd)
+        finally:
+            with self._using:
+                self._syncing -= 1
+                self._let_go()
 
     def close(self) -> None:
         """Let go of the file and leave it where it is. May be called twice."""
         with self._using:
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+            self._closed = True
+            self._let_go()
 
     def discard(self) -> None:
         """Let go of the file and remove it, unless it was renamed. May be called twice."""
         self.close()
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
-
-
-def _open(fd: int) -> int:
-    """`fd`, unless it was closed: its number may be another file's by now."""
-    if fd < 0:
-        raise ValueError("the spool was closed")
-    return fd
 
 
 def _new_file(folder: Path) -> tuple[Path, int]:

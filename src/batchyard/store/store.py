@@ -79,6 +79,14 @@ class Store:
         """Sync. A place for a body to arrive; raises DiskFull, StorageFailed."""
         return self._keeper.spool()
 
+    async def write_back(self, spool: Spool) -> None:
+        """What the spool holds is on stable storage: ahead of `create`, which then has less to do.
+
+        May be called while the body arrives. Raises DiskFull, StorageFailed; ValueError once the
+        spool was closed.
+        """
+        await self._move(spool.sync)
+
     async def create(self, spool: Spool, new: NewBatch, limits: Limits) -> Batch:
         """Write a batch down. The spool is used up, unless it raises: then it is the caller's.
 
