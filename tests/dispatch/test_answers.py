@@ -130,3 +130,17 @@ async def test_two_engines_of_one_model_share_the_work(tmp_path: Path, clock: Ma
     assert all_echoed(await house.lines(batch), requests)
     assert min(len(one.answered), len(two.answered)) > 1_000
     await house.stop()
+
+
+async def test_a_quick_replica_does_not_wait_for_a_slow_one(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    quick, slow = ScriptedEngine(clock, latency=0.1), ScriptedEngine(clock, latency=10.0)
+    house = House(tmp_path / "data", clock, slow=slow, quick=quick)
+    await house.start()
+    requests = asks(1_000)
+    batch = await house.create(requests)
+    await house.ended(batch, within=100)  # the quick one alone: 10 s; the slow one alone: 400 s
+    assert len(quick.answered) > 700
+    assert all_echoed(await house.lines(batch), requests)
+    await house.stop()

@@ -127,3 +127,17 @@ async def test_a_body_is_closed_whatever_happens(
         await plan(store, batch)
     with pytest.raises(ValueError, match="closed"):
         body.read(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("requests", "replicas", "fewest", "largest"),
+    [(600, 1, 1, 1024), (600, 2, 16, 38), (100, 8, 4, 32), (40, 2, 2, 32), (9_000, 2, 9, 1024)],
+)
+async def test_a_batch_has_shards_enough_for_every_replica(
+    store: Store, requests: int, replicas: int, fewest: int, largest: int
+) -> None:
+    batch = await created(store, [request(f"r{number}") for number in range(requests)])
+    shards = await plan(store, batch, replicas=replicas)
+    assert sum(shard.requests for shard in shards) == requests
+    assert len(shards) >= fewest
+    assert max(shard.requests for shard in shards) <= largest

@@ -41,10 +41,10 @@ async def test_a_batch_that_cannot_be_planned_keeps_nobody_waiting(
 ) -> None:
     real, unlucky = coordinator.plan, True
 
-    async def plan(store: Store, batch: Batch) -> list[Shard]:
+    async def plan(store: Store, batch: Batch, *, replicas: int) -> list[Shard]:
         if unlucky and batch.requests == 3:
             raise ValueError("nobody thought of this")
-        return await real(store, batch)
+        return await real(store, batch, replicas=replicas)
 
     monkeypatch.setattr(coordinator, "plan", plan)
     odd, good = await house.create(asks(3)), await house.create(asks(5))

@@ -166,7 +166,7 @@ class Coordinator:
         if batch.planned:
             return await self._store.shards(batch.id)
         async with self._large if batch.requests > LARGE_REQUESTS else self._small:
-            return await plan(self._store, batch)
+            return await plan(self._store, batch, replicas=len(self._fleet.workers()))
 
     def _committed(self, committed: Committed) -> None:
         for (batch_id, number), tally in committed.settled.items():
