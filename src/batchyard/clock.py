@@ -91,6 +91,17 @@ class ManualClock:
         self._step(target)
         await _turns(turns)
 
+    def wake_next(self, within: float) -> None:
+        """Move both clocks on to the next sleeper and wake it, or by `within` seconds when there
+        is none to wake before. It gets its turn once the loop is given back."""
+        due = self.next_wake()
+        if due is None or due > within:
+            self._step(self._monotonic + within)
+            return
+        moment, _, wake = heapq.heappop(self._sleepers)
+        self._step(moment)
+        wake.set_result(None)
+
     def next_wake(self) -> float | None:
         """Seconds until the next sleeper wakes, None when nobody sleeps."""
         while self._sleepers and self._sleepers[0][2].done():

@@ -110,7 +110,8 @@ class MortalFileSystem(FileSystem):
         target.mkdir(mode=0o700)
         path = self._living.get(inode)
         now = {p.name: p.stat().st_ino for p in path.iterdir()} if path else {}
-        synced = self.names.get(inode, {})
+        synced = self.names.get(inode, {})  # spools are also removed by another way than this
+        synced = {name: held for name, held in synced.items() if held in self._living}
         for name in sorted(now.keys() | synced.keys()):
             states = sorted({now.get(name), synced.get(name)}, key=str)
             kept = chance.choice(states) if chance else synced.get(name)

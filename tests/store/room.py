@@ -55,7 +55,7 @@ def numbered(count: int) -> list[str]:
 
 
 @functools.cache
-def _empty_catalog() -> bytes:
+def empty_catalog() -> bytes:
     """A catalog fresh from its migrations, made once: that is most of what opening costs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "catalog.db"
@@ -78,7 +78,7 @@ class Room:
         self.limits = limits or Limits()
         if not path.exists():
             path.mkdir(mode=0o700, parents=True)
-            (path / "batchyard.db").write_bytes(_empty_catalog())
+            (path / "batchyard.db").write_bytes(empty_catalog())
             (path / "batchyard.db").chmod(0o600)
         self.store: Store = open_store(path, self.clock, file_system=files)
         self.news: list[Committed] = []

@@ -79,6 +79,7 @@ def of_row(row: Any) -> Batch:
 # -- one batch ------------------------------------------------------------------------------------
 
 _ONE = sa.select(*_COLUMNS).where(_OWN, _LIVE)
+_UNFINISHED = sa.select(*_COLUMNS).where(_c.ended_at.is_(None), _LIVE).order_by(_c.id)
 
 
 def look(catalog: Catalog, workspace_id: str, batch_id: str) -> Batch:
@@ -108,10 +109,7 @@ def not_found(batch_id: str) -> NotFound:
 
 def unfinished(connection: sa.Connection) -> list[Batch]:
     """Batches of every workspace that have not ended, oldest first."""
-    rows = connection.execute(
-        sa.select(*_COLUMNS).where(_c.ended_at.is_(None), _LIVE).order_by(_c.id)
-    )
-    return [of_row(row) for row in rows]
+    return [of_row(row) for row in connection.execute(_UNFINISHED)]
 
 
 # -- pages ----------------------------------------------------------------------------------------

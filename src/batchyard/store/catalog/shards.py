@@ -37,6 +37,7 @@ _COLUMNS = (
     _c.fence,
     _c.segments,
 )
+_OF_BATCH = sa.select(*_COLUMNS).where(_c.batch_id == sa.bindparam("batch")).order_by(_c.number)
 _segments = msgspec.json.Decoder(Segments)
 
 
@@ -68,10 +69,7 @@ def of_row(row: Any) -> Shard:
 
 def of_batch(connection: sa.Connection, batch_id: str) -> list[Shard]:
     """In order of execution; empty before the plan, and once the bytes are gone."""
-    rows = connection.execute(
-        sa.select(*_COLUMNS).where(_c.batch_id == batch_id).order_by(_c.number)
-    )
-    return [of_row(row) for row in rows]
+    return [of_row(row) for row in connection.execute(_OF_BATCH, {"batch": batch_id})]
 
 
 # -- the plan -------------------------------------------------------------------------------------
