@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import http.client
 import sys
 import tempfile
 import threading
@@ -35,19 +35,19 @@ class Poller(threading.Thread):
         self.enough = threading.Event()
         parts = urlsplit(url)
         assert parts.hostname
-        path = f"/v1/messages/batches/{batch_id}"
-        lines = [f"GET {path} HTTP/1.1", f"Host: {parts.netloc}", *SDK.splitlines(), "", ""]
-        self._request = "\r\n".join(lines).encode()
-        self._wire = socket.create_connection((parts.hostname, parts.port), 30)
+        self._path = f"/v1/messages/batches/{batch_id}"
+        self._headers = dict(line.split(": ", 1) for line in SDK.splitlines())
+        self._wire = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
 
     def run(self) -> None:
         due = time.perf_counter()
         while not self.enough.is_set():
             phase, began = self.phase, time.perf_counter()
-            self._wire.sendall(self._request)
-            said = self._wire.recv(65_536)
+            self._wire.request("GET", self._path, headers=self._headers)
+            answer = self._wire.getresponse()
+            answer.read()
             self.waits[phase].append(time.perf_counter() - began)
-            assert said.startswith(b"HTTP/1.1 200"), said
+            assert answer.status == 200
             due = max(due + EVERY, time.perf_counter() - EVERY)
             time.sleep(max(0.0, due - time.perf_counter()))
         self._wire.close()
