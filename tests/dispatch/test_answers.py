@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batchyard.clock import ManualClock
 from batchyard.dispatch import coordinator
-from batchyard.engine import Model
+from batchyard.engine import Ask, Model, Reply
 from tests.dispatch.harness import House, ScriptedEngine, all_echoed, ask_for, asks
 
 
@@ -144,3 +145,22 @@ async def test_a_quick_replica_does_not_wait_for_a_slow_one(
     assert len(quick.answered) > 700
     assert all_echoed(await house.lines(batch), requests)
     await house.stop()
+
+
+@pytest.mark.parametrize(
+    "reason", ["refusal", "max_tokens", "tool_use", "pause_turn", "model_context_window_exceeded"]
+)
+async def test_however_an_answer_stops_it_is_an_answer(
+    house: House, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    answer = engine.create_message
+
+    async def stopped(ask: Ask) -> Reply:
+        reply = await answer(ask)
+        return replace(reply, message=reply.message.replace(b"end_turn", reason.encode()))
+
+    monkeypatch.setattr(engine, "create_message", stopped)
+    batch = await house.create(asks(1))
+    assert (await house.ended(batch)).tally.succeeded == 1
+    line = (await house.lines(batch))["q-0"]
+    assert (line["type"], line["message"]["stop_reason"]) == ("succeeded", reason)

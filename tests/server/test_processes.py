@@ -233,7 +233,7 @@ def test_a_catalog_it_cannot_work_with_ends_the_server_in_plain_words(
     assert server.stop() == 0
     catalog = server.data_dir / "batchyard.db"
     if change is None:
-        catalog.write_bytes(b"no database at all, " * 500)
+        catalog.write_bytes(catalog.read_bytes()[:100] + b"not what was written" * 500)
     else:
         with closing(sqlite3.connect(catalog)) as connection:
             connection.execute(change)
@@ -278,6 +278,19 @@ def test_what_can_never_be_is_refused_before_anything_starts(
     assert said.startswith("error: ")
     assert words in said
     assert "hunter2" not in said
+
+
+def test_a_data_directory_that_cannot_be_one_is_refused_at_once_with_a_way_out(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "batchyard.db").write_bytes(b"a database of something else" * 40)
+    (tmp_path / "file").write_text("")
+    for folder, words in (("strange", "is no catalog of Batchyard"), ("file/below", "cannot use")):
+        said = refused("--port", "0", "--data-dir", str(tmp_path / folder), "--engine", "simulator")
+        assert words in said
+        assert "process died" not in said
+        assert "--data-dir" in said
 
 
 def in_flight(server: Server) -> int:

@@ -64,9 +64,11 @@ def test_the_catalog_of_a_newer_program_is_refused_and_left_alone(tmp_path: Path
 
 
 def test_what_is_no_catalog_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "batchyard.db").write_bytes(b"not a database, but long enough to look like one" * 9)
-    with pytest.raises(StorageFailed, match=r"batchyard\.db: file is not a database"):
+    strange = b"not a database, but long enough to look like one" * 9
+    (tmp_path / "batchyard.db").write_bytes(strange)
+    with pytest.raises(SchemaMismatch, match=r"batchyard\.db is no catalog of .* not a database"):
         open_store(tmp_path, ManualClock())
+    assert (tmp_path / "batchyard.db").read_bytes() == strange
 
 
 def test_a_migration_that_dies_leaves_an_empty_catalog_that_opens(

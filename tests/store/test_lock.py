@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batchyard.errors import DataDirectoryBusy, StorageFailed
+from batchyard.errors import ConfigurationError, DataDirectoryBusy, StorageFailed
 from batchyard.store.lock import lock
 
 CHILD = "import sys; print('ready', flush=True); sys.stdin.read()"
@@ -52,6 +53,17 @@ def test_the_lock_lasts_as_long_as_any_child_that_inherited_it(tmp_path: Path) -
 
 def test_a_directory_that_cannot_be_used_is_told_with_a_fix(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageFailed, match="cannot use the data directory") as told:
+    with pytest.raises(ConfigurationError, match="cannot use the data directory") as told:
         lock(tmp_path / "file")
     assert told.value.fix is not None
+
+
+def test_a_disk_that_fails_is_not_told_as_the_operators_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(StorageFailed, match="Input/output error"):
+        lock(tmp_path)

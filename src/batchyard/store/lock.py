@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
 from pathlib import Path
 from typing import Literal
 
-from batchyard.errors import DataDirectoryBusy, StorageFailed
+from batchyard.errors import ConfigurationError, DataDirectoryBusy, StorageFailed
 
 LOCK_NAME = "lock"
+_FAILING = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ENFILE, errno.EMFILE)
+"""Faults of the machine; all others come from where the directory was said to be."""
+
 _TRIES = 40
 _TRY_SECONDS = 0.05
 
@@ -21,7 +25,8 @@ def lock(data_dir: Path, *, tries: int = _TRIES) -> int:
 
     The lock lasts until the last process that has the descriptor is gone, so a server whose
     children outlive it for a moment is waited for, two seconds in all. Blocks; raises
-    DataDirectoryBusy, having touched nothing, or StorageFailed.
+    DataDirectoryBusy, having touched nothing, ConfigurationError where there is no such place for
+    us, or StorageFailed.
     """
     return _acquire(data_dir, LOCK_NAME, fcntl.LOCK_EX, tries)
 
@@ -42,7 +47,8 @@ def _acquire(data_dir: Path, name: str, kind: int, tries: int) -> int:
         make_private_folder(data_dir)
         fd = os.open(data_dir / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageFailed(
+        fault = StorageFailed if error.errno in _FAILING else ConfigurationError
+        raise fault(
             f"cannot use the data directory {data_dir}: {error.strerror}",
             fix="choose another with --data-dir, or mend its permissions",
         ) from error

@@ -124,6 +124,11 @@ def _told(error: BaseException | None, path: Path) -> StorageError:
         )
     if code in (_BUSY, _LOCKED):
         return StorageError(f"the catalog {path} was busy for {BUSY_SECONDS:.0f} s: {error}")
+    if code == sqlite3.SQLITE_NOTADB:
+        return SchemaMismatch(
+            f"{path} is no catalog of Batchyard: {error}. Nothing was changed.",
+            fix="name another --data-dir, or put a copy of the catalog in its place",
+        )
     return StorageFailed(f"cannot use the catalog {path}: {error}")
 
 
