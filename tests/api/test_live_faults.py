@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
+from collections.abc import Iterator
 
 import httpx2
 import pytest
 
 from batchyard import wire
+from batchyard.api.live import body
+from batchyard.api.unpack import Unpack
 from batchyard.batches.limits import Limits
 from batchyard.errors import (
     EngineError,
@@ -133,6 +137,26 @@ async def test_a_bad_body_never_reaches_an_engine(
     assert answer.status_code == 400
     assert answer.json()["error"]["message"].startswith(message.removesuffix("…"))
     assert engine.asked == []
+
+
+async def test_a_body_is_unpacked_in_a_thread(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A megabyte may hold a thousand: the loop that answers everybody has no time for that."""
+    workers = []
+
+    class Watched(Unpack):
+        def pieces(self, chunk: bytes) -> Iterator[bytes]:
+            for piece in super().pieces(chunk):
+                workers.append(threading.current_thread())
+                yield piece
+
+    monkeypatch.setattr(body, "Unpack", Watched)
+    packed = gzip.compress(json.dumps(PARAMS | {"system": " " * 2_000_000}).encode())
+    headers = {"content-encoding": "gzip"}
+    assert (await call(server, Scripted(), json=None, content=packed, headers=headers)).is_success
+    assert len(workers) > 5
+    assert threading.main_thread() not in workers
 
 
 async def test_bodies_may_be_gzip_under_the_same_limit(server: Server) -> None:

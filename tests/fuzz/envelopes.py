@@ -70,11 +70,12 @@ def check_body(data: bytes) -> None:
         small.enter_context(patch.object(windows, "WINDOW", 16 + 4 * data[0]))
         small.enter_context(patch.object(windows, "_TAIL", 64))
         small.enter_context(patch.object(jsontext, "_PIECE", max(20, 2 * data[0])))
-        refusal = ""
+        refusal, count = "", 0
         try:
             count = envelope.check(read, _REQUESTS_MAX)
         except InvalidRequest as refused:
             refusal = refused.message
+        assert _arriving(body, 1 + data[0]) == (0 if refusal else count)
         if refusal or expected is None or len(expected) > _REQUESTS_MAX:
             assert refusal.encode(), "taken, and not by the rules"
             assert expected is None or len(expected) > _REQUESTS_MAX, refusal
@@ -87,6 +88,28 @@ def check_body(data: bytes) -> None:
         assert text.startswith(b"{")
         assert json.loads(text, object_pairs_hook=_Pairs) == params
         check_params(text)
+
+
+def _arriving(body: bytes, step: int) -> int:
+    """What a check says of a body that arrives piece by piece: the requests, 0 when refused."""
+    arrived = 0
+
+    def read(offset: int, size: int) -> bytes:
+        return body[offset : min(offset + size, arrived)]
+
+    def there(upto: int) -> bool:
+        return upto <= arrived or arrived >= len(body)
+
+    steps = envelope.checking(read, there, _REQUESTS_MAX)
+    try:
+        while True:
+            next(steps)
+            assert arrived < len(body), "waits for more than there is"
+            arrived += step
+    except InvalidRequest:
+        return 0
+    except StopIteration as ended:
+        return int(ended.value)
 
 
 def check_params(data: bytes) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+
 import msgspec
 
 from batchyard.api.call import Call
@@ -18,18 +21,24 @@ _head = msgspec.json.Decoder(_Head)
 
 
 async def read_body(call: Call, bytes_max: int) -> bytes:
-    """The whole body, unpacked; raises `RequestTooLarge` as soon as it is."""
+    """The whole body, unpacked in a thread; raises `RequestTooLarge` as soon as it is."""
     unpack = Unpack(", ".join(call.headers.getlist("content-encoding")), bytes_max)
     declared = call.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > bytes_max:
         raise too_large(bytes_max, unpacked=False)
     body = bytearray()
     async for chunk in call.stream():
-        for piece in unpack.pieces(chunk):
-            body += piece
-    for piece in unpack.rest():
-        body += piece
+        if unpack.plain:
+            _collect(body, unpack.pieces(chunk))
+        else:
+            await asyncio.to_thread(_collect, body, unpack.pieces(chunk))
+    _collect(body, unpack.rest())
     return bytes(body)
+
+
+def _collect(body: bytearray, pieces: Iterator[bytes]) -> None:
+    for piece in pieces:
+        body += piece
 
 
 def model_of(params: bytes) -> str:
