@@ -36,6 +36,8 @@ class Promised:
     cancel_asked: float | None = None
     cancel_acknowledged: float | None = None
     ended_seen: float | None = None
+    delete_asked: bool = False
+    deleted: bool = False
     last: dict[str, Any] | None = None
 
     def custom_ids(self) -> set[str]:
@@ -111,12 +113,25 @@ class Ledger:
     def audit(self, calls: Calls, exchanges: Sequence[Exchange], *, within: float = 60.0) -> None:
         """Wait for every batch to end, then check every promise against lines and calls."""
         for promise in self.acknowledged():
+            self._settle_delete(calls, promise)
+        living = [promise for promise in self.acknowledged() if not promise.deleted]
+        for promise in living:
             assert promise.batch_id is not None
             self.saw(promise, calls.ended(promise.batch_id, within=within))
-        outcomes = {p.tag: self._lines(calls, p) for p in self.acknowledged()}
+        outcomes = {promise.tag: self._lines(calls, promise) for promise in living}
         outcomes |= self._unanswered(calls, within)
         self._calls_made(exchanges)
         self._kept_answers(exchanges, outcomes)
+
+    def _settle_delete(self, calls: Calls, promise: Promised) -> None:
+        """What was deleted is nowhere; a delete without an answer happened or did not (I-24)."""
+        path = f"/v1/messages/batches/{promise.batch_id}"
+        status = calls.ask("GET", path).status
+        promise.deleted = promise.deleted or (promise.delete_asked and status == 404)
+        if promise.deleted:
+            assert status == 404, f"{promise.tag} is back after its delete"
+            assert calls.ask("GET", f"{path}/results").status == 404
+            assert promise.batch_id not in {batch["id"] for batch in calls.batches()}
 
     def _lines(self, calls: Calls, promise: Promised) -> dict[str, str]:
         """custom_id -> outcome; one right line for each request (I-06, I-07, I-15)."""
