@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,22 +36,23 @@ def costs(kills: Sequence[Kill], exchanges: Iterable[Exchange]) -> list[Cost]:
     for call in repeated:
         again[next((kill for kill in kills if call.started <= kill.over), None)].append(call)
     every = [call for calls in made.values() for call in calls]
-    return [_cost(kill, again[kill], every) for kill in kills]
+    started = sorted(call.started for call in every)
+    over = sorted(map(_until, every))
+    return [
+        Cost(
+            len(again[kill]),
+            sum(_until(call) + TARGET_WINDOW_SECONDS < kill.started for call in again[kill]),
+            bisect_right(started, kill.over)
+            - bisect_left(over, kill.started - COMMIT_WINDOW_SECONDS),
+        )
+        for kill in kills
+    ]
 
 
 def check_costs(costs: Iterable[Cost]) -> None:
     """No kill repeats more than was in flight and in one commit window (I-13)."""
     for cost in costs:
         assert cost.again <= cost.allowed, cost
-
-
-def _cost(kill: Kill, again: list[Exchange], calls: list[Exchange]) -> Cost:
-    beyond = sum(_until(call) + TARGET_WINDOW_SECONDS < kill.started for call in again)
-    allowed = sum(
-        call.started <= kill.over and _until(call) + COMMIT_WINDOW_SECONDS >= kill.started
-        for call in calls
-    )
-    return Cost(len(again), beyond, allowed)
 
 
 def _until(call: Exchange) -> float:
