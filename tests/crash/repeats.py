@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tests.crash.ledger import COMMIT_WINDOW_SECONDS, Kill
+from tests.crash.ledger import COMMIT_WINDOW_SECONDS, Kill, began
 from tests.upstreams.connection import Exchange
 
 TARGET_WINDOW_SECONDS = 0.25
@@ -34,9 +34,9 @@ def costs(kills: Sequence[Kill], exchanges: Iterable[Exchange]) -> list[Cost]:
     repeated = [earlier for calls in made.values() for earlier, _ in itertools.pairwise(calls)]
     again: dict[Kill | None, list[Exchange]] = defaultdict(list)
     for call in repeated:
-        again[next((kill for kill in kills if call.started <= kill.over), None)].append(call)
+        again[next((kill for kill in kills if began(call) <= kill.over), None)].append(call)
     every = [call for calls in made.values() for call in calls]
-    started = sorted(call.started for call in every)
+    started = sorted(map(began, every))
     over = sorted(map(_until, every))
     return [
         Cost(

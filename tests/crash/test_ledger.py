@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, cast
 
 import pytest
@@ -130,6 +131,20 @@ def test_a_repeat_without_a_death_is_caught(calls: list[Exchange]) -> None:
         ledger.kills = [Kill("dispatch", 20.0, 20.1)]
     with pytest.raises(AssertionError):
         ledger._calls_made(calls)
+
+
+@pytest.mark.parametrize(("late", "excused"), [(0.05, True), (0.5, False)])
+def test_an_orphan_noticed_just_after_the_kill_was_sent_before_it(
+    late: float, excused: bool
+) -> None:
+    ledger = asked()
+    ledger.kills.append(Kill("dispatch", 10.5, 10.6))
+    orphan = call("t-0", 10.6 + late, 10.61 + late, status=None)
+    orphan.gone = True
+    with nullcontext() if excused else pytest.raises(AssertionError):
+        ledger._calls_made([orphan, call("t-0", 12.0, 13.0)])
+    with pytest.raises(AssertionError):
+        ledger._calls_made([call("t-0", 10.65, 10.66), call("t-0", 12.0, 13.0)])
 
 
 def test_a_call_after_the_end_or_long_after_a_cancel_is_caught() -> None:
