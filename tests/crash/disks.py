@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from tests.live.harness.waiting import eventually
 
 IMAGE_BYTES = 96 * 1024 * 1024
 JOURNALS = ("ordered", "writeback")
@@ -40,10 +42,15 @@ class Disk:
         after = self._home / f"disk-{self._lives}"
         # Read past the mounted file system: neither `sync` nor `umount` may come before this copy.
         shutil.copyfile(self._image, after)
-        self.unmount()
+        eventually(self._unmounted, within=10, what="the old disk to be let go")
         self._image.unlink()
         self._image = after
         self._mount()
+
+    def _unmounted(self) -> bool:
+        with suppress(subprocess.CalledProcessError):
+            self.unmount()
+        return not os.path.ismount(self.folder)
 
     def unmount(self, *how: str) -> None:
         if os.path.ismount(self.folder):
