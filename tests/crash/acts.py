@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import batchyard.store.committer
+import batchyard.store.runner
 import batchyard.store.store
 from batchyard.errors import DiskFull, StorageError
 from tests.store.room import WORKSPACE, Room, numbered
@@ -198,8 +199,9 @@ def warm_up() -> None:
 
 def main() -> None:
     """Serve orders on the socket whose descriptor is the first argument."""
-    batchyard.store.store.ThreadPoolExecutor = Inline  # type: ignore[misc, assignment]
-    batchyard.store.committer.ThreadPoolExecutor = Inline  # type: ignore[misc, assignment]
+    for module in (batchyard.store.store, batchyard.store.runner):
+        assert module.ThreadPoolExecutor
+        module.ThreadPoolExecutor = Inline  # type: ignore[assignment]
     batchyard.store.committer.RETRY_SECONDS = 0.01
     warm_up()
     nurse(socket.socket(fileno=int(sys.argv[1])))
