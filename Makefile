@@ -1,6 +1,6 @@
 # Every verb of the house. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo serve test test-engines bench check map clean
+.PHONY: help setup lock demo serve test test-engines torture bench check map clean
 
 PYTHON ?=
 BIN := .venv/bin
@@ -29,6 +29,9 @@ test: $(READY) ## every test; T=tests/server for one folder
 test-engines: $(READY) ## the tests that need a real vLLM; installs one into .cache (2 GB)
 	@$(BIN)/python -m tests.engines_vllm.install
 	@TEST_ENGINES=vllm $(BIN)/python -m pytest -q -m vllm tests/engines_vllm
+
+torture: $(READY) ## the fault tests for ten minutes, and their figures; TORTURE_SECONDS=3600 for longer
+	@$(BIN)/python -m tests.crash.torture $(if $(WRITE),--write)
 
 bench: $(READY) ## measure against what each path could cost at best, a table each
 	@for bench in $(BENCHES); do $(BIN)/python -m benchmarks.$$bench || exit 1; done

@@ -21,6 +21,9 @@ from tests.upstreams.connection import Exchange
 COMMIT_WINDOW_SECONDS = 1.0
 """W of reliability I-10: the target is 0.25 s; a loaded two-core machine is given one second."""
 AFTER_CANCEL_SECONDS = 2.0
+NOTICED_LATE_SECONDS = 0.1
+"""What a process sent just before its death is noticed by the upstream just after it."""
+
 ORDER = {"in_progress": 0, "canceling": 1, "ended": 2}
 CONSTANT = ("id", "created_at", "expires_at")
 SET_ONCE = ("ended_at", "cancel_initiated_at", "results_url")
@@ -36,6 +39,8 @@ class Promised:
     cancel_asked: float | None = None
     cancel_acknowledged: float | None = None
     ended_seen: float | None = None
+    delete_asked: bool = False
+    deleted: bool = False
     last: dict[str, Any] | None = None
 
     def custom_ids(self) -> set[str]:
@@ -111,12 +116,25 @@ class Ledger:
     def audit(self, calls: Calls, exchanges: Sequence[Exchange], *, within: float = 60.0) -> None:
         """Wait for every batch to end, then check every promise against lines and calls."""
         for promise in self.acknowledged():
+            self._settle_delete(calls, promise)
+        living = [promise for promise in self.acknowledged() if not promise.deleted]
+        for promise in living:
             assert promise.batch_id is not None
             self.saw(promise, calls.ended(promise.batch_id, within=within))
-        outcomes = {p.tag: self._lines(calls, p) for p in self.acknowledged()}
+        outcomes = {promise.tag: self._lines(calls, promise) for promise in living}
         outcomes |= self._unanswered(calls, within)
         self._calls_made(exchanges)
         self._kept_answers(exchanges, outcomes)
+
+    def _settle_delete(self, calls: Calls, promise: Promised) -> None:
+        """What was deleted is nowhere; a delete without an answer happened or did not (I-24)."""
+        path = f"/v1/messages/batches/{promise.batch_id}"
+        status = calls.ask("GET", path).status
+        promise.deleted = promise.deleted or (promise.delete_asked and status == 404)
+        if promise.deleted:
+            assert status == 404, f"{promise.tag} is back after its delete"
+            assert calls.ask("GET", f"{path}/results").status == 404
+            assert promise.batch_id not in {batch["id"] for batch in calls.batches()}
 
     def _lines(self, calls: Calls, promise: Promised) -> dict[str, str]:
         """custom_id -> outcome; one right line for each request (I-06, I-07, I-15)."""
@@ -167,7 +185,7 @@ class Ledger:
     def _excused(self, earlier: Exchange, later: Exchange) -> bool:
         """Whether a death fell between the start of a call and its answer plus one window."""
         end = later.started if earlier.ended is None or earlier.gone else earlier.ended
-        return self._death_between(earlier.started, min(later.started, end + COMMIT_WINDOW_SECONDS))
+        return self._death_between(began(earlier), min(later.started, end + COMMIT_WINDOW_SECONDS))
 
     def _death_between(self, start: float, end: float) -> bool:
         return any(start <= kill.over and kill.started <= end for kill in self.kills)
@@ -207,6 +225,13 @@ class Ledger:
         for exchange in exchanges:
             made[exchange.marker] += 1
         return sum(count - 1 for count in made.values())
+
+
+def began(call: Exchange) -> float:
+    """When a call was sent, at the earliest: one whose caller was gone before it could be answered
+    may be older than the moment it was noticed."""
+    orphan = call.gone and call.status is None
+    return call.started - NOTICED_LATE_SECONDS if orphan else call.started
 
 
 def prompt(marker: str) -> str:

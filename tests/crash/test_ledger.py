@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, cast
 
 import pytest
 
 from tests.crash.ledger import Kill, Ledger, check_lines, check_object, prompt
+from tests.crash.repeats import Cost, check_costs, costs
+from tests.live.harness.calls import Answer, Calls
 from tests.upstreams.connection import Exchange
 
 Object = dict[str, Any]
@@ -130,6 +133,20 @@ def test_a_repeat_without_a_death_is_caught(calls: list[Exchange]) -> None:
         ledger._calls_made(calls)
 
 
+@pytest.mark.parametrize(("late", "excused"), [(0.05, True), (0.5, False)])
+def test_an_orphan_noticed_just_after_the_kill_was_sent_before_it(
+    late: float, excused: bool
+) -> None:
+    ledger = asked()
+    ledger.kills.append(Kill("dispatch", 10.5, 10.6))
+    orphan = call("t-0", 10.6 + late, 10.61 + late, status=None)
+    orphan.gone = True
+    with nullcontext() if excused else pytest.raises(AssertionError):
+        ledger._calls_made([orphan, call("t-0", 12.0, 13.0)])
+    with pytest.raises(AssertionError):
+        ledger._calls_made([call("t-0", 10.65, 10.66), call("t-0", 12.0, 13.0)])
+
+
 def test_a_call_after_the_end_or_long_after_a_cancel_is_caught() -> None:
     ledger = asked()
     ledger.promised["t"].ended_seen = 5.0
@@ -147,3 +164,51 @@ def test_a_thrown_away_answer_is_caught() -> None:
     with pytest.raises(AssertionError, match="was answered and is canceled"):
         ledger._kept_answers([call("t-0", 1.0, 2.0)], {"t": {"t-0": "canceled"}})
     ledger._kept_answers([call("t-0", 8.0, 8.5)], {"t": {"t-0": "canceled"}})
+
+
+def test_more_repeats_than_a_kill_can_cost_are_caught() -> None:
+    kill = Kill("dispatch", 10.5, 10.6)
+    honest = [call("t-0", 10.4, None), call("t-0", 12.0, 13.0), call("t-1", 9.0, 10.1),
+              call("t-1", 12.0, 13.0), call("t-2", 10.45, 10.5)]  # fmt: skip
+    (cost,) = costs([kill], honest)
+    assert cost == Cost(again=2, beyond=1, allowed=3)
+    check_costs([cost])
+    lavish = [call(f"t-{number}", at, at + 1) for number in range(3) for at in (2.0, 12.0)]
+    with pytest.raises(AssertionError):
+        check_costs(costs([kill], lavish))
+
+
+class Answers:
+    """A server that answers with what it is told to remember."""
+
+    def __init__(self, *listed: str, found: bool) -> None:
+        self._listed, self._found = listed, found
+
+    def ask(self, _method: str, path: str) -> Answer:
+        return Answer(200 if self._found and not path.endswith("results") else 404, {}, b"")
+
+    def batches(self) -> list[Object]:
+        return [{"id": name} for name in self._listed]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [Answers(found=True), Answers("msgbatch_1", found=False)],
+    ids=["found again", "listed still"],
+)
+def test_a_batch_that_outlives_its_delete_is_caught(answers: Answers) -> None:
+    ledger = asked()
+    promise = ledger.promised["t"]
+    promise.deleted = True
+    with pytest.raises(AssertionError):
+        ledger._settle_delete(cast("Calls", answers), promise)
+    ledger._settle_delete(cast("Calls", Answers(found=False)), promise)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_only_a_delete_that_was_asked_for_explains_a_missing_batch(wanted: bool) -> None:
+    ledger = asked()
+    promise = ledger.promised["t"]
+    promise.delete_asked = wanted
+    ledger._settle_delete(cast("Calls", Answers(found=False)), promise)
+    assert promise.deleted is wanted

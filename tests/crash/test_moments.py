@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.crash.figures import Figures
 from tests.crash.ledger import Ledger
 from tests.crash.test_torture import CONCURRENCY, kill
 from tests.live.conftest import Serve
@@ -32,7 +33,7 @@ def server(serve: Serve, upstream: Upstream) -> Server:
 
 
 def test_a_create_cut_short_leaves_nothing_and_an_answered_one_everything(
-    server: Server, upstream: Upstream, dice: random.Random
+    server: Server, upstream: Upstream, dice: random.Random, figures: Figures
 ) -> None:
     ledger = Ledger()
     for number, role in enumerate(("api", "all", "api", "supervisor")):
@@ -46,13 +47,14 @@ def test_a_create_cut_short_leaves_nothing_and_an_answered_one_everything(
         if slow.batch is not None:
             ledger.acknowledge(tag, slow.batch)
     ledger.audit(server.calls, upstream.exchanges)
+    figures.audited(ledger, upstream.exchanges)
     assert len(server.calls.batches()) <= 4
     # What arrived of the others is gone: at the latest the next start clears the spool (I-04).
     eventually(lambda: not _spooled(server.data_dir), within=5, what="an empty spool")
 
 
 def test_planning_survives_being_killed_again_and_again(
-    server: Server, upstream: Upstream, dice: random.Random
+    server: Server, upstream: Upstream, dice: random.Random, figures: Figures
 ) -> None:
     upstream.set(latency=0.0)
     ledger = Ledger()
@@ -62,10 +64,11 @@ def test_planning_survives_being_killed_again_and_again(
         time.sleep(pause)
         kill(server, ledger, "dispatch")
     ledger.audit(server.calls, upstream.exchanges, within=90)
+    figures.audited(ledger, upstream.exchanges)
 
 
 def test_a_cancel_answered_before_the_kill_still_holds(
-    server: Server, upstream: Upstream, dice: random.Random
+    server: Server, upstream: Upstream, dice: random.Random, figures: Figures
 ) -> None:
     upstream.set(latency=0.3)
     ledger = Ledger()
@@ -82,12 +85,15 @@ def test_a_cancel_answered_before_the_kill_still_holds(
         ledger.saw(promise, seen)
         assert seen["processing_status"] in ("canceling", "ended")
     ledger.audit(server.calls, upstream.exchanges)
+    figures.audited(ledger, upstream.exchanges)
     for promise in ledger.acknowledged():
         assert promise.last is not None
         assert promise.last["request_counts"]["canceled"] >= 200
 
 
-def test_the_end_is_all_or_nothing(server: Server, upstream: Upstream, dice: random.Random) -> None:
+def test_the_end_is_all_or_nothing(
+    server: Server, upstream: Upstream, dice: random.Random, figures: Figures
+) -> None:
     upstream.set(latency=0.05)
     ledger = Ledger()
     for number, role in enumerate(("dispatch", "all", "dispatch", "supervisor")):
@@ -105,9 +111,12 @@ def test_the_end_is_all_or_nothing(server: Server, upstream: Upstream, dice: ran
         kill(server, ledger, role)
         ledger.saw(promise, server.calls.batch(promise.batch_id or ""))
     ledger.audit(server.calls, upstream.exchanges)
+    figures.audited(ledger, upstream.exchanges)
 
 
-def test_sigterm_costs_no_repeats_and_leaves_no_process(server: Server, upstream: Upstream) -> None:
+def test_sigterm_costs_no_repeats_and_leaves_no_process(
+    server: Server, upstream: Upstream, figures: Figures
+) -> None:
     ledger = Ledger()
     promise = ledger.acknowledge("term", server.calls.create(ledger.entries("term", 800)))
     for seen in (50, 200, 350):
@@ -118,6 +127,7 @@ def test_sigterm_costs_no_repeats_and_leaves_no_process(server: Server, upstream
         server.start()
         ledger.saw(promise, server.calls.batch(promise.batch_id or ""))
     ledger.audit(server.calls, upstream.exchanges)
+    figures.audited(ledger, upstream.exchanges)
     assert ledger.repeats(upstream.exchanges) == 0
     assert not any(exchange.gone for exchange in upstream.exchanges)
 

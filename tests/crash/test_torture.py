@@ -10,16 +10,16 @@ import random
 import time
 from contextlib import suppress
 
-import pytest
-
+from tests.crash.figures import Figures
 from tests.crash.ledger import Ledger
+from tests.crash.lengths import rounds, timeout
 from tests.crash.user import User
 from tests.live.conftest import Serve
 from tests.live.harness.serving import Server
 from tests.live.harness.upstream import Upstream
 from tests.live.harness.waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = timeout(240)
 
 KILLS = 18
 CONCURRENCY = 16
@@ -44,24 +44,25 @@ def kill(server: Server, ledger: Ledger, role: str) -> None:
 
 
 def test_nothing_acknowledged_is_lost_by_kills_at_random_moments(
-    serve: Serve, upstream: Upstream, dice: random.Random
+    serve: Serve, upstream: Upstream, dice: random.Random, figures: Figures
 ) -> None:
     server = serve("--engine", f"anthropic+{upstream.url};concurrency={CONCURRENCY}")
     ledger = Ledger()
     with User(server.url, ledger, dice.randrange(10**6), sizes=(1, 2, 40, 200, 400)) as user:
-        for number in range(KILLS):
+        for number in rounds(KILLS):
             _until_busy(upstream)
             time.sleep(dice.uniform(0.0, 0.6))
             kill(server, ledger, ROLES[number % 4] if number < 8 else dice.choice(ROLES))
         before = user.answers
         eventually(lambda: user.answers > before, within=15, what="calls after the last kill")
     ledger.audit(server.calls, upstream.exchanges)
+    figures.audited(ledger, upstream.exchanges)
 
-    assert len(ledger.kills) == KILLS
+    assert len(ledger.kills) >= KILLS
     assert len(ledger.acknowledged()) >= 5
     # A run that never interrupted a call would prove nothing.
     assert any(exchange.gone for exchange in upstream.exchanges)
-    assert ledger.repeats(upstream.exchanges) <= KILLS * 3 * CONCURRENCY
+    assert figures.repeats <= len(ledger.kills) * 3 * CONCURRENCY
     assert server.stop() == 0
 
 

@@ -128,12 +128,15 @@ class Server:
         """`kill -9` to every process of the tree, as fast as one loop can."""
         if self.process is not None:
             self.process.kill()
-        for pid in self.pids():
+        victims = self.pids()
+        for pid in victims:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if self.process is not None:
             self.process.wait(30)
         self.wait_gone()
+        # A dead process may have threads that are still leaving, with its files open.
+        eventually(lambda: not any(map(_threads, victims)), within=5, what="the threads to be gone")
 
     def kill(self, role: str) -> int:
         """`kill -9` the `api` or `dispatch` process; returns its pid once it is dead."""
@@ -216,6 +219,14 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return state not in "ZX"
+
+
+def _threads(pid: int) -> int:
+    """How many threads of a killed process are left besides its first, which may be a zombie."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) - 1
+    except OSError:
+        return 0
 
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
