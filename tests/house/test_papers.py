@@ -82,6 +82,18 @@ def test_every_dependency_has_its_line() -> None:
     assert sorted(lines - names) == [], "explained, not declared"
 
 
+def test_every_locked_package_is_pinned_with_its_hashes() -> None:
+    for lock in sorted((ROOT / "requirements").glob("*.lock")):
+        entries = re.split(r"\n(?=\S)", text(lock).strip())
+        loose = [
+            entry.splitlines()[0]
+            for entry in entries
+            if not re.match(r"[\w.-]+(\[[\w,-]+\])?==\S+", entry) or "--hash=sha256:" not in entry
+        ]
+        assert loose == [], f"{shown(lock)} holds what nobody pinned"
+        assert len(entries) > 20
+
+
 def test_every_link_between_papers_leads_somewhere() -> None:
     broken = [
         f"{shown(path)}: {target}"

@@ -170,9 +170,14 @@ def test_killing_the_supervisor_before_the_children_are_up_leaves_no_orphan(serv
 def test_sigterm_lets_answers_under_way_arrive(serve: Serve) -> None:
     server = serve("--engine", "simulator:latency=1s,slots=4", "--concurrency", "4")
     batch = server.calls.create(ENTRIES)["id"]
-    eventually(lambda: server.calls.batch(batch)["request_counts"]["succeeded"], within=20)
+    answered = eventually(
+        lambda: server.calls.batch(batch)["request_counts"]["succeeded"], within=20
+    )
     server.calls.close()
     assert server.stop() == 0
+    results = server.data_dir.glob("batches/*/results/*.jsonl")
+    written = sum(file.read_bytes().count(b"\n") for file in results)
+    assert written >= answered + 4, "what four slots had under way is asked again"
     server.start()
     server.calls.ended(batch)
     assert server.calls.batch(batch)["request_counts"]["succeeded"] == len(ENTRIES)

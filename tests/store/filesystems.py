@@ -171,12 +171,15 @@ class FullFileSystem(FileSystem):
 
 
 class FailingSync(FileSystem):
-    """Syncs fail with `error` once it is set."""
+    """Syncs fail with `error` once it is set; with `once` the next one succeeds, as the kernel's
+    does when it has given up the page."""
 
     def __init__(self) -> None:
         self.error: int | None = None
+        self.once = False
 
     def sync(self, fd: int) -> None:
-        if self.error is not None:
-            raise OSError(self.error, os.strerror(self.error))
+        if (error := self.error) is not None:
+            self.error = None if self.once else error
+            raise OSError(error, os.strerror(error))
         super().sync(fd)

@@ -6,6 +6,7 @@ import asyncio
 import stat
 
 import pytest
+import sqlalchemy as sa
 
 from batchyard.batches.limits import Limits
 from batchyard.batches.result import Tally
@@ -80,6 +81,23 @@ async def test_an_id_is_not_given_again_after_its_batch_was_deleted(room: Room) 
 async def test_what_is_no_id_is_not_found(room: Room, stranger: str) -> None:
     with pytest.raises(NotFound, match=r"^Message Batch .* not found.$"):
         await room.store.batch(WORKSPACE, stranger)
+
+
+async def test_what_is_no_id_is_never_looked_up(room: Room) -> None:
+    """Whatever a stranger puts in a path reaches no statement and no file name."""
+    asked: list[str] = []
+    for engine in (room.store._catalog._reader, room.store._catalog._writer):
+        sa.event.listen(engine, "before_execute", lambda *_: asked.append("a statement"))
+    for odd in ("", "..", "msgbatch_01", "a' OR '1'='1", "msgbatch_01" + "0" * 22, "é" * 30):
+        for ask in (room.store.batch, room.store.results):
+            with pytest.raises(NotFound):
+                await ask(WORKSPACE, odd)
+        assert asked == []
+        with pytest.raises(InvalidRequest, match="after_id"):
+            await room.store.batches(WORKSPACE, limit=1, after_id=odd, before_id=None)
+    with pytest.raises(NotFound):
+        await room.store.batch(WORKSPACE, (await room.create()).id[:-1] + "z")
+    assert asked, "an id of the right shape is looked up"
 
 
 async def test_a_batch_is_invisible_from_another_workspace(room: Room) -> None:

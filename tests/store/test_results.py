@@ -10,6 +10,7 @@ import pytest
 from batchyard.clock import rfc3339
 from batchyard.errors import Damaged, NotFound
 from batchyard.store import results as results_module
+from batchyard.store.results import Results
 from tests.store.room import WORKSPACE, Room, line, numbered
 
 
@@ -86,6 +87,33 @@ async def test_a_download_of_a_segment_that_lost_its_end_breaks_visibly(room: Ro
     with pytest.raises(Damaged, match="ends at byte"):
         async for _ in found.chunks():
             pass
+
+
+async def drain(found: Results, pieces: list[bytes]) -> None:
+    async for piece in found.chunks():
+        pieces.append(piece)  # noqa: PERF401 (what came before the break is wanted)
+
+
+async def test_a_flipped_bit_is_reported_and_never_served(
+    room: Room, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the bytes before it, though they would fill many a piece."""
+    monkeypatch.setattr(results_module, "CHUNK_BYTES_MAX", 16)
+    batch = await room.finish(await room.planned(9, per_shard=3))
+    whole = b"".join((await room.lines(batch)).values())
+    segment = room.path / "batches" / batch.id / "results" / "1.1.jsonl"
+    sound = segment.read_bytes()
+    for bit in range(0, 8 * len(sound), 23):
+        damaged = bytearray(sound)
+        damaged[bit // 8] ^= 1 << bit % 8
+        segment.write_bytes(damaged)
+        pieces: list[bytes] = []
+        with pytest.raises(Damaged, match=r"1\.1\.jsonl"):
+            await drain(await room.store.results(WORKSPACE, batch.id), pieces)
+        assert b"".join(pieces) == whole[: whole.index(sound)]
+        assert "result_segment_damaged" in capsys.readouterr().out
+    segment.write_bytes(sound)
+    assert b"".join((await room.lines(batch)).values()) == whole
 
 
 async def test_two_readers_of_one_batch_do_not_disturb_each_other(room: Room) -> None:

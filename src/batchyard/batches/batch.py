@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from batchyard.batches.result import Tally
 from batchyard.clock import Microseconds
@@ -39,11 +39,22 @@ class Batch:
         return self.requests - self.tally.settled
 
 
+class Segment(NamedTuple):
+    """One owner's result segment: its first `size` bytes count, and `checksum` is theirs.
+
+    A segment written before there were checksums has None.
+    """
+
+    fence: int
+    size: int
+    checksum: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """A contiguous piece of a batch's execution order; all its requests name the same model.
 
-    `segments` lists (fence, bytes that count) of its result segments, in order of fence.
+    `segments` are its result segments of which anything counts, in order of fence.
     """
 
     batch_id: str
@@ -52,7 +63,7 @@ class Shard:
     requests: int
     tally: Tally
     fence: int = 0
-    segments: tuple[tuple[int, int], ...] = ()
+    segments: tuple[Segment, ...] = ()
 
     @property
     def done(self) -> bool:

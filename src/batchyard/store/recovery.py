@@ -4,7 +4,8 @@ The log is the truth and the row a summary of it, so whatever bytes are found mu
 segment counts up to its first line that is torn, noise, of no request of the shard, or of a request
 that has a result already. In the part that was recorded as durable no such line can be, unless the
 disk has lost or changed bytes: then that is logged as an error, the good lines behind the damage
-are copied into the new segment, and only the damaged ones are asked again.
+are copied into the new segment, and only the damaged ones are asked again. Where every line looks
+right and yet their checksum is wrong, nobody can tell which one lies: all of them are asked again.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from batchyard import wire
-from batchyard.batches.batch import Shard
+from batchyard.batches.batch import Segment, Shard
 from batchyard.batches.request import Entry
 from batchyard.batches.result import OUTCOMES, Outcome, Tally
 from batchyard.clock import Microseconds
 from batchyard.errors import Damaged, Fenced
 from batchyard.store.catalog import shards
 from batchyard.store.catalog.database import Catalog
+from batchyard.store.segments import checksum
 from batchyard.store.segments.contract import Reader, Segments, requests_name, results_name
 from batchyard.store.taken import Tail, Taken, entries, lines
 from batchyard.telemetry import logger
@@ -35,6 +37,7 @@ class Found:
     """What a segment holds: `size` bytes of good lines, and good lines beyond a damage."""
 
     size: int = 0
+    checksum: int = 0
     salvaged: list[bytes] = field(default_factory=list)
 
 
@@ -81,7 +84,7 @@ def _head(line: bytes) -> wire.ResultHead | None:
 class _History:
     """What a shard's older segments say together."""
 
-    segments: list[tuple[int, int]] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
     settled: dict[str, Outcome] = field(default_factory=dict)
     salvaged: list[bytes] = field(default_factory=list)
 
@@ -148,7 +151,7 @@ def _copy(salvaged: list[bytes], tail: Tail) -> None:
     if salvaged and tail.appender is not None:
         copied = b"".join(salvaged)
         tail.appender.put(copied, 0)
-        tail.size = len(copied)
+        tail.size, tail.checksum = len(copied), checksum.grown(0, copied)
 
 
 def _mark(catalog: Catalog, tail: Tail, now: Microseconds) -> shards.Marked:
@@ -165,28 +168,46 @@ def _mark(catalog: Catalog, tail: Tail, now: Microseconds) -> shards.Marked:
 def _read_history(segments: Segments, row: Shard, known: set[str]) -> _History:
     """Read every older segment in order, and make durable what is found to count."""
     history = _History()
-    for place, (fence, durable) in enumerate(row.segments, start=1):
+    for place, recorded in enumerate(row.segments, start=1):
         final = place < len(row.segments)
-        name = results_name(row.number, fence)
+        name = results_name(row.number, recorded.fence)
         found = Found()
         # A crash right after the fence was raised leaves a row of zero bytes and no segment.
         with (
             contextlib.suppress(Damaged),
             contextlib.closing(segments.read(row.batch_id, name)) as segment,
         ):
-            found = read_results(segment, known, history.settled, durable, final=final)
-        if found.size >= durable and found.size and not final:
+            found = _believed(segment, known, history, recorded, final=final)
+        if found.size >= recorded.size and found.size and not final:
             segments.seal(row.batch_id, name, found.size)
-        if found.size < durable:  # what is left of the segment stays as evidence
+        if found.size < recorded.size:  # what is left of the segment stays as evidence
             _log.error(
                 "result_segment_damaged",
                 batch=row.batch_id,
                 segment=name,
                 damaged_at_byte=found.size,
-                durable_bytes=durable,
+                durable_bytes=recorded.size,
                 lines_saved=len(found.salvaged),
             )
         history.salvaged += found.salvaged
         if found.size:
-            history.segments.append((fence, found.size))
+            history.segments.append(Segment(recorded.fence, found.size, found.checksum))
     return history
+
+
+def _believed(
+    segment: Reader, known: set[str], history: _History, recorded: Segment, *, final: bool
+) -> Found:
+    """What a segment holds, its outcomes added to `history`: nothing, if it looks as it should but
+    its recorded part is not what was written."""
+    settled = dict(history.settled)
+    end, there = checksum.read(segment, recorded.size)
+    found = read_results(segment, known, settled, recorded.size, final=final)
+    if found.size < recorded.size:
+        _, found.checksum = checksum.read(segment, found.size)
+    elif recorded.checksum in (None, there):
+        _, found.checksum = checksum.read(segment, found.size, end, there)
+    else:
+        return Found()
+    history.settled = settled
+    return found

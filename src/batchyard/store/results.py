@@ -7,10 +7,11 @@ import contextlib
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from concurrent.futures import Executor
 
-from batchyard.batches.batch import Batch, Shard
+from batchyard.batches.batch import Batch, Segment, Shard
 from batchyard.batches.lifecycle import results_readable
 from batchyard.clock import SECOND, rfc3339
 from batchyard.errors import Damaged, NotFound
+from batchyard.store.segments import checksum
 from batchyard.store.segments.contract import Segments, results_name
 
 CHUNK_BYTES_MAX = 1024 * 1024
@@ -24,14 +25,15 @@ class Results:
     ) -> None:
         self._batch_id, self._shards = batch_id, shards
         self._segments, self._threads = segments, threads
-        self.size = sum(size for shard in shards for _, size in shard.segments)
+        self.size = sum(segment.size for shard in shards for segment in shard.segments)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Every line once, in chunks of at most 1 MiB, read in a thread as they are asked for.
 
         Either `size` bytes come or it raises: `Damaged` when the batch was deleted or archived
-        meanwhile, or its bytes are lost. It never ends short, so neither may who sends it on. May
-        be called more than once; close it (`aclose`) if it is not exhausted.
+        meanwhile, or its bytes are lost or changed; of a segment that is not as it was written
+        nothing comes at all. It never ends short, so neither may who sends it on. May be called
+        more than once; close it (`aclose`) if it is not exhausted.
         """
         loop = asyncio.get_running_loop()
         pieces = self._pieces()
@@ -53,16 +55,18 @@ class Results:
 
     def _pieces(self) -> Generator[bytes, None, None]:
         for shard in self._shards:
-            for fence, size in shard.segments:
-                if size:
-                    yield from self._segment(results_name(shard.number, fence), size)
+            for segment in shard.segments:
+                if segment.size:
+                    yield from self._segment(shard.number, segment)
 
-    def _segment(self, name: str, size: int) -> Iterator[bytes]:
-        with contextlib.closing(self._segments.read(self._batch_id, name)) as segment:
-            offset = 0
+    def _segment(self, shard: int, counted: Segment) -> Iterator[bytes]:
+        opened = checksum.opened(self._segments, self._batch_id, shard, counted)
+        with contextlib.closing(opened) as segment:
+            offset, size = 0, counted.size
             while offset < size:
                 piece = segment.read(offset, min(CHUNK_BYTES_MAX, size - offset))
                 if not piece:
+                    name = results_name(shard, counted.fence)
                     raise Damaged(f"{name} of {self._batch_id} ends at byte {offset} of {size}")
                 offset += len(piece)
                 yield piece

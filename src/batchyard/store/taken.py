@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from batchyard.batches.batch import Shard
+from batchyard.batches.batch import Segment, Shard
 from batchyard.batches.limits import CUSTOM_ID_MAX
 from batchyard.batches.request import Entry
 from batchyard.batches.result import OUTCOMES, Outcome, Tally
 from batchyard.errors import Damaged
-from batchyard.store.catalog.shards import Mark, Segments
+from batchyard.store.catalog.shards import Mark
+from batchyard.store.segments import checksum
 from batchyard.store.segments.contract import Appender, Reader
 
 _WINDOW = 1024 * 1024
@@ -28,11 +29,12 @@ class Tail:
     batch_id: str
     number: int
     fence: int
-    earlier: Segments  # of lower fences, final
+    earlier: tuple[Segment, ...]  # of lower fences, final
     appender: Appender | None  # None when nothing was left to do
     waiting: set[str]  # custom ids without a result
     tally: Tally  # of what is durable
     size: int = 0  # bytes of this fence's segment that are durable
+    checksum: int = 0  # of these bytes
     lines: list[bytes] = field(default_factory=list)  # handed in since the last round
     gained: list[Outcome] = field(default_factory=list)  # their outcomes
     held: list[bytes] = field(default_factory=list)  # being written, until a sync has succeeded
@@ -70,6 +72,7 @@ class Tail:
         data = b"".join(self.held)
         self.appender.put(data, self.size)
         self.size += len(data)
+        self.checksum = checksum.grown(self.checksum, data)
         self.tally += Tally(*(self.held_gained.count(outcome) for outcome in OUTCOMES))
         self.held, self.held_gained = [], []
         return len(data)
@@ -83,7 +86,7 @@ class Tail:
 
     def mark(self) -> Mark:
         """What the shard's row should say."""
-        own = () if self.appender is None else ((self.fence, self.size),)
+        own = () if self.appender is None else (Segment(self.fence, self.size, self.checksum),)
         return Mark(self.batch_id, self.number, self.fence, self.tally, (*self.earlier, *own))
 
 

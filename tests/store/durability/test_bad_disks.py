@@ -146,6 +146,21 @@ async def test_a_failed_sync_is_never_followed_by_another_count(tmp_path: Path) 
     await again.store.close()
 
 
+async def test_a_sync_that_failed_is_not_asked_again(tmp_path: Path) -> None:
+    """It would succeed: the kernel has marked the page clean, and the bytes are nowhere."""
+    files = FailingSync()
+    room = Room(tmp_path / "data", files=files)
+    batch = await room.planned(6)
+    taken = await room.store.take(batch.id, 0)
+    files.error, files.once = errno.EIO, True
+    room.answer(taken, 2)
+    with pytest.raises(StorageFailed, match="Input/output error"):
+        await room.store.flush()
+    assert (await room.look(batch)).tally.settled == 0
+    taken.close()
+    await room.store.close()
+
+
 @pytest.mark.parametrize("act", ["create", "plan", "take"])
 async def test_a_failed_sync_of_any_act_is_fatal(tmp_path: Path, act: str) -> None:
     files = FailingSync()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import zlib
 
 import pytest
 
@@ -71,7 +73,7 @@ async def test_an_owner_who_did_nothing_leaves_no_trace_in_the_row(room: Room) -
     for _ in range(5):
         (await room.store.take(batch.id, 0)).close()
     [shard] = await room.store.shards(batch.id)
-    assert (shard.fence, shard.segments) == (5, ((5, 0),))
+    assert (shard.fence, shard.segments) == (5, ((5, 0, 0),))
 
 
 async def test_a_restarted_process_goes_on_where_the_counts_stood(room: Room) -> None:
@@ -166,6 +168,81 @@ async def test_good_lines_behind_a_damage_are_saved(room: Room) -> None:
     found = await room.lines(batch)  # type: ignore[arg-type]
     assert sorted(found) == numbered(8)
     assert all(found[f"r-{n}"] in data for n in (0, 1, 3, 4, 5))
+
+
+@pytest.mark.parametrize("where", ["first", "last"])
+async def test_a_flipped_bit_that_still_reads_well_is_noticed_by_the_next_owner(
+    room: Room, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    """Every line looks right and one is not: none is taken for an answer, all are asked again."""
+    batch, data = await half_done(room)
+    at = data.index(b"hello") if where == "first" else data.rindex(b"hello") + 4
+    segment = next((room.path / "batches").rglob("0.1.jsonl"))
+    segment.write_bytes(data[:at] + bytes([data[at] ^ 2]) + data[at + 1 :])
+    taken = await room.store.take(batch.id, 0)  # type: ignore[attr-defined]
+    assert [entry.custom_id for entry in taken.todo] == numbered(8)
+    assert "result_segment_damaged" in capsys.readouterr().out
+    assert (await room.look(batch)).tally.settled == 0  # type: ignore[arg-type]
+    room.answer(taken, text="at last")
+    taken.close()
+    await room.store.flush()
+    found = await room.lines(batch)  # type: ignore[arg-type]
+    assert sorted(found) == numbered(8)
+    assert not any(b"hello" in each for each in found.values())
+
+
+async def test_a_flipped_bit_in_a_segment_of_an_earlier_owner_is_noticed_too(room: Room) -> None:
+    batch, data = await half_done(room)
+    second = await room.store.take(batch.id, 0)  # type: ignore[attr-defined]
+    room.answer(second, 1)
+    second.close()
+    await room.store.flush()
+    segment = next((room.path / "batches").rglob("0.1.jsonl"))
+    segment.write_bytes(data.replace(b"hello", b"jello", 1))
+    third = await room.store.take(batch.id, 0)  # type: ignore[attr-defined]
+    assert len(third.todo) == 7, "the line of the second owner is as it was written"
+    third.close()
+
+
+async def test_what_recovery_finds_beyond_the_record_gets_its_checksum(room: Room) -> None:
+    batch = await room.planned(4)
+    taken = await room.store.take(batch.id, 0)
+    room.answer(taken, 1)
+    await room.store.flush()
+    segment = next((room.path / "batches").rglob("0.1.jsonl"))
+    with segment.open("ab") as file:
+        file.write(line("r-1") + b'{"custom_id":"r-2"')
+    again = await room.restarted()
+    taken = await again.store.take(batch.id, 0)
+    assert [entry.custom_id for entry in taken.todo] == ["r-2", "r-3"]
+    assert taken.shard.segments[0] == (1, segment.stat().st_size, zlib.crc32(segment.read_bytes()))
+    again.answer(taken)
+    taken.close()
+    await again.store.flush()
+    assert sorted(await again.lines(batch)) == numbered(4)
+    await again.store.close()
+
+
+async def test_segments_from_before_there_were_checksums_are_read_as_they_are(room: Room) -> None:
+    batch, _ = await half_done(room)
+    forget_checksums(room)
+    taken = await room.store.take(batch.id, 0)  # type: ignore[attr-defined]
+    assert [entry.custom_id for entry in taken.todo] == ["r-6", "r-7"]
+    room.answer(taken)
+    taken.close()
+    await room.store.flush()
+    assert sorted(await room.lines(batch)) == numbered(8)  # type: ignore[arg-type]
+    forget_checksums(room)
+    assert sorted(await room.lines(batch)) == numbered(8)  # type: ignore[arg-type]
+
+
+def forget_checksums(room: Room) -> None:
+    with room.store._catalog.write() as connection:
+        for number, text in connection.exec_driver_sql("SELECT number, segments FROM shards"):
+            bare = json.dumps([segment[:2] for segment in json.loads(text)])
+            connection.exec_driver_sql(
+                "UPDATE shards SET segments = ? WHERE number = ?", (bare, number)
+            )
 
 
 async def test_a_shard_whose_requests_are_damaged_is_reported_not_guessed(room: Room) -> None:

@@ -14,15 +14,12 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from batchyard.batches.batch import Shard
+from batchyard.batches.batch import Segment, Shard
 from batchyard.batches.result import Tally
 from batchyard.clock import Microseconds
 from batchyard.errors import NotFound
 from batchyard.store.catalog.tables import batches
 from batchyard.store.catalog.tables import shards as table
-
-Segments = tuple[tuple[int, int], ...]
-"""(fence, bytes that count), in order of fence."""
 
 _c = table.c
 _COLUMNS = (
@@ -38,7 +35,7 @@ _COLUMNS = (
     _c.segments,
 )
 _OF_BATCH = sa.select(*_COLUMNS).where(_c.batch_id == sa.bindparam("batch")).order_by(_c.number)
-_segments = msgspec.json.Decoder(Segments)
+_segments = msgspec.json.Decoder(tuple[Segment, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class Mark:
     number: int
     fence: int
     tally: Tally
-    segments: Segments
+    segments: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ def _requests(connection: sa.Connection, batch_id: str) -> int:
 
 _SHARD = (_c.batch_id == sa.bindparam("batch")) & (_c.number == sa.bindparam("shard"))
 _RAISE_FENCE = sa.update(table).where(_SHARD).values(fence=_c.fence + 1)
-_FIRST_SEGMENT = sa.update(table).where(_SHARD, _c.fence == 1).values(segments="[[1,0]]")
+_FIRST_SEGMENT = sa.update(table).where(_SHARD, _c.fence == 1).values(segments="[[1,0,0]]")
 _ONE = sa.select(*_COLUMNS).where(_SHARD)
 _MARK = (
     sa.update(table)

@@ -79,7 +79,7 @@ shards = sa.Table(
     sa.Column("requests", sa.Integer, nullable=False),
     *_tally(),
     sa.Column("fence", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("segments", sa.String, nullable=False, server_default="[]"),  # [[fence, bytes], ...]
+    sa.Column("segments", sa.String, nullable=False, server_default="[]"),  # of `Segment`
     _never_more_results_than_requests(),
 )
 

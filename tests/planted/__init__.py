@@ -1,0 +1,1 @@
+"""Bugs planted on purpose, one at a time, to see the tests catch each of them."""
