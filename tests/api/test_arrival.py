@@ -14,7 +14,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from batchyard.api import arrival, intake
+from batchyard.api.bodies import arrival, intake
 from batchyard.batches import jsontext, windows
 from batchyard.batches.limits import Limits
 from batchyard.errors import InvalidRequest, RequestTooLarge, StorageFailed

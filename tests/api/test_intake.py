@@ -15,7 +15,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from batchyard.api import intake, unpack
+from batchyard.api.bodies import intake, unpack
 from batchyard.batches import envelope
 from batchyard.batches.limits import Limits
 from batchyard.errors import InvalidRequest, Refused, RequestTooLarge

@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from batchyard import wire
+from batchyard.api.bodies.unpack import Unpack
 from batchyard.api.live import body
-from batchyard.api.unpack import Unpack
 from batchyard.batches.limits import Limits
 from batchyard.errors import (
     EngineError,

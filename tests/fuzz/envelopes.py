@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
-from batchyard.api.unpack import Unpack
+from batchyard.api.bodies.unpack import Unpack
 from batchyard.batches import envelope, jsontext, request, windows
 from batchyard.errors import InvalidRequest, RequestTooLarge
 

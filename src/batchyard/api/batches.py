@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from batchyard import ids, wire
-from batchyard.api import intake, render
+from batchyard.api import render
+from batchyard.api.bodies import intake
 from batchyard.api.call import Call
 from batchyard.api.context import ApiContext
 from batchyard.batches.batch import Batch, NewBatch

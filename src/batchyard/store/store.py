@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -33,6 +32,7 @@ from batchyard.store.runner import Runner
 from batchyard.store.segments.files import FileSystem, LocalSegments, told
 from batchyard.store.spool import Spool
 from batchyard.store.taken import Tail, Taken
+from batchyard.tasks import settled
 
 __all__ = [
     "BatchPage",
@@ -80,11 +80,8 @@ class Store:
         return self._keeper.spool()
 
     async def write_back(self, spool: Spool) -> None:
-        """What the spool holds is on stable storage: ahead of `create`, which then has less to do.
-
-        May be called while the body arrives. Raises DiskFull, StorageFailed; ValueError once the
-        spool was closed.
-        """
+        """What the spool holds is on stable storage, while more of the body arrives. Raises
+        DiskFull, StorageFailed; ValueError once the spool was closed."""
         await self._move(spool.sync)
 
     async def create(self, spool: Spool, new: NewBatch, limits: Limits) -> Batch:
@@ -274,7 +271,7 @@ class Store:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await _settled(future)
+            await settled(future)
             if abandoned is not None and future.exception() is None:
                 abandoned(future.result())
             raise
@@ -282,14 +279,6 @@ class Store:
             if self._fatal is not None:
                 self._fatal(error)
             raise
-
-
-async def _settled(future: asyncio.Future[T]) -> None:
-    """Wait for the end, however often the waiting is cancelled."""
-    while not future.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([future])
-    future.exception()  # looked at: the caller is gone, nobody else will
 
 
 def open_store(data_dir: Path, clock: Clock, *, file_system: FileSystem | None = None) -> Store:

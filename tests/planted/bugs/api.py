@@ -102,7 +102,7 @@ def idempotency_key_not_heard() -> None:
 @caught_by("tests/api/test_intake.py::test_a_bomb_is_refused_without_being_unpacked")
 def bomb_unpacked() -> None:
     """A compressed body is unpacked whole before its size is looked at."""
-    from batchyard.api.unpack import Unpack, too_large
+    from batchyard.api.bodies.unpack import Unpack, too_large
 
     def pieces(sound: Any) -> Any:
         def unpacked(self: Any, chunk: bytes) -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from batchyard.api.bodies.unpack import Unpack, too_large
 from batchyard.api.call import Call
-from batchyard.api.unpack import Unpack, too_large
 from batchyard.batches import versions
 from batchyard.errors import InvalidRequest
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 from starlette.requests import Request
 
-from batchyard.api.arrival import Arrival
-from batchyard.api.unpack import Unpack, too_large
+from batchyard.api.bodies.arrival import Arrival
+from batchyard.api.bodies.unpack import Unpack, too_large
 from batchyard.batches import envelope
 from batchyard.batches.limits import Limits
 from batchyard.errors import BatchyardError
