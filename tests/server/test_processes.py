@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.live.conftest import Serve
-from tests.live.harness.serving import Server, clean_environment
+from tests.live.harness.serving import Server
 from tests.live.harness.waiting import eventually
+from tests.server.refusal import refused
 
 pytestmark = [pytest.mark.xdist_group("processes"), pytest.mark.timeout(120)]
 
@@ -35,23 +34,6 @@ ENTRIES = [
 def server(serve_module: Serve) -> Server:
     """A server that these tests share, as long as they leave it running."""
     return serve_module("--engine", "simulator:latency=1ms")
-
-
-def refused(*flags: str, env: dict[str, str] | None = None) -> str:
-    """What `batchyard serve` says when it refuses to start; nothing of it may be left."""
-    done = subprocess.run(
-        [sys.executable, "-m", "batchyard", "serve", *flags],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env=clean_environment(env or {}),
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    return done.stderr
 
 
 def niceness(pid: int) -> int:
@@ -261,41 +243,6 @@ def test_a_child_killed_again_and_again_comes_back_every_time(serve: Serve) -> N
     batch = server.calls.create(ENTRIES)["id"]
     server.calls.ended(batch)
     assert server.stop() == 0
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (("--engine", "vllm"), "neither a URL nor an engine"),
-        (("--engine", "simulator:latncy=3ms"), "latency=3ms"),
-        (("--engine", "http://user:hunter2@127.0.0.1:9"), "key_env=NAME_OF_A_VARIABLE"),
-        (("--engine", "simulator", "--host", "0.0.0.0"), "without API keys: anyone on the network"),
-        (("--engine", "simulator", "--host", "198.51.100.7"), "no address of this machine"),
-        (("--engine", "anthropic"), "ANTHROPIC_API_KEY holds no key"),
-        (("--config", "/nowhere.toml"), "no config file /nowhere.toml"),
-    ],
-)
-def test_what_can_never_be_is_refused_before_anything_starts(
-    tmp_path: Path, flags: tuple[str, ...], words: str
-) -> None:
-    insecure = ("--insecure-no-auth",) if "198.51.100.7" in flags else ()
-    said = refused("--port", "0", "--data-dir", str(tmp_path / "data"), *flags, *insecure)
-    assert said.startswith("error: ")
-    assert words in said
-    assert "hunter2" not in said
-
-
-def test_a_data_directory_that_cannot_be_one_is_refused_at_once_with_a_way_out(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "strange").mkdir()
-    (tmp_path / "strange" / "batchyard.db").write_bytes(b"a database of something else" * 40)
-    (tmp_path / "file").write_text("")
-    for folder, words in (("strange", "is no catalog of Batchyard"), ("file/below", "cannot use")):
-        said = refused("--port", "0", "--data-dir", str(tmp_path / folder), "--engine", "simulator")
-        assert words in said
-        assert "process died" not in said
-        assert "--data-dir" in said
 
 
 def in_flight(server: Server) -> int:
