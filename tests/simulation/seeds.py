@@ -121,7 +121,10 @@ class World:
         for call in self.calls:
             happened[f"calls {call.fate}"] += 1
         for text, calls in self.audit.calls.items():
-            happened["calls asked again after a death"] += len({call.life for call in calls}) > 1
+            lives = {call.life for call in calls}
+            happened["calls asked again after a death"] += len(lives) > 1
+            ways = {(call.life, call.engine) for call in calls}
+            happened["given to another engine"] += len(ways) > len(lives)
             happened["poison blamed"] += self.fortune.is_poison(text) and len(calls) > 5
         for wish in self.users.wishes:
             if wish.seen is not None:
