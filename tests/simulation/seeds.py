@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import random
 import shutil
 import tempfile
@@ -121,7 +120,10 @@ class World:
         for call in self.calls:
             happened[f"calls {call.fate}"] += 1
         for text, calls in self.audit.calls.items():
-            happened["calls asked again after a death"] += len({call.life for call in calls}) > 1
+            lives = {call.life for call in calls}
+            happened["calls asked again after a death"] += len(lives) > 1
+            ways = {(call.life, call.engine) for call in calls}
+            happened["given to another engine"] += len(ways) > len(lives)
             happened["poison blamed"] += self.fortune.is_poison(text) and len(calls) > 5
         for wish in self.users.wishes:
             if wish.seen is not None:
@@ -145,13 +147,17 @@ def seeded(chance: random.Random, complaints: list[str]) -> Iterator[KeptEngines
         raise structlog.DropEvent
 
     before = structlog.get_config()
-    bounds = Bounds(requests=chance.choice([8, 24, 1024]))
+    most = chance.choice([8, 24, 1024])
+
+    def cut_small(shared: Any, sizes: Any, bounds: Bounds) -> Any:
+        return cut(shared, sizes, Bounds(min(most, bounds.requests), bounds.bytes))
+
     dice = random.Random(chance.random())
     structlog.configure(processors=[keep], wrapper_class=structlog.make_filtering_bound_logger(30))
     kept = _KEPT
     try:
         with (
-            mock.patch.object(planner, "cut", functools.partial(cut, bounds=bounds)),
+            mock.patch.object(planner, "cut", cut_small),
             mock.patch.object(ids.secrets, "randbits", dice.getrandbits),
             mock.patch.object(database, "_engine", kept),
         ):

@@ -7,6 +7,7 @@ import pytest
 from tests.simulation import verdict
 
 
+@pytest.mark.timeout(900)  # ten seconds of work, which a crowded machine may not find the time for
 @pytest.mark.parametrize("seeds", verdict.chunks(0, 2), ids=lambda r: f"{r.start}-{r.stop - 1}")
 def test_whatever_happens_every_request_ends_in_one_right_line(seeds: range) -> None:
     verdict.judge(seeds)

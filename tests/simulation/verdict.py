@@ -34,6 +34,8 @@ SOMETIMES = (
     "unanswered create left nothing",
     "create repeated",
     "cancel with calls in flight",
+    "given to another engine",
+    "results read",
     "delete",
     "batches archived",
     "batches deleted",

@@ -21,14 +21,15 @@ from tests.store.filesystems import MortalFileSystem
 
 class SeededDisk(MortalFileSystem):
     """Remembers what was synced. Takes `room` more bytes, fails syncs while `broken`, and dies at
-    the step `dies_at`, in the middle of it if it is a write."""
+    the step `dies_at`, in the middle of it if it is a write; or, once `dies_unsynced`, when results
+    are written and about to be synced."""
 
     def __init__(self, root: Path, graveyard: Path, killed: SeededDisk | None = None) -> None:
         super().__init__(root, graveyard, killed=killed)
         self.room: int | None = None
-        self.broken = False
+        self.broken = self.dies_unsynced = False
         self.refused = self.failed = self.forgot = 0
-        self._open: set[int] = set()
+        self._open: dict[int, Path] = {}
 
     def step(self) -> None:
         self.steps += 1
@@ -37,12 +38,12 @@ class SeededDisk(MortalFileSystem):
 
     def open(self, path: Path, flags: int) -> int:
         fd = super().open(path, flags)
-        self._open.add(fd)
+        self._open[fd] = path
         return fd
 
     def close(self, fd: int) -> None:
         if fd in self._open:
-            self._open.discard(fd)
+            del self._open[fd]
             os.close(fd)
 
     def close_all(self) -> None:
@@ -65,6 +66,9 @@ class SeededDisk(MortalFileSystem):
         return written
 
     def sync(self, fd: int) -> None:
+        path = self._open.get(fd)  # None: a spool
+        if self.dies_unsynced and path is not None and path.parent.name == "results":
+            raise Died
         if self.broken:
             self.step()
             self.failed += 1

@@ -47,6 +47,7 @@ class Call:
     """One question to an engine, in monotonic time."""
 
     text: str
+    engine: int
     life: int  # of the server that asked
     began: float
     ended: float = float("inf")
@@ -112,7 +113,7 @@ class SeededEngine:
     async def create_message(self, ask: Ask) -> Reply:
         params = _params.decode(ask.params)
         text = params.messages[0]["content"]
-        call = Call(text, self.life, self.clock.monotonic())
+        call = Call(text, id(self), self.life, self.clock.monotonic())
         if ask.trace == "control":
             self.controls += 1
         else:

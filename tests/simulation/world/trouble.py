@@ -10,6 +10,8 @@ from tests.simulation.world.server import Crashed, Server
 from tests.simulation.world.users import Users
 
 HOUR = 3600.0
+CREATE_STEPS = 7
+"""Steps on the disk of a create, if nobody takes one between them."""
 
 
 class Trouble:
@@ -23,19 +25,22 @@ class Trouble:
         self.events = {
             self.create: 3,
             self.outage: 2,
+            self.long_outage: 1,
             self.recovery: 2,
             self.pace: 1,
             self.cancel: 3,
             self.cancel_and_die: 1,
             self.delete: 2,
+            self.download: 1,
             self.clean_restart: 1,
             self.kill: 2,
             self.kill_soon: 4,
+            self.kill_unsynced: 1,
             self.full_disk: 2,
             self.broken_disk: 1,
             self.busy_catalog: 1,
             self.clock_jump: 1,
-            self.downtime: 0.7,
+            self.downtime: 1,
             self.a_day_too_far: 0.3,
         }
 
@@ -45,7 +50,6 @@ class Trouble:
         self.server.happened[act.__name__] += 1
         self.server.tell(act.__name__)
         await act()
-        self.users.look()
         await self.server.live(self.chance.random() * self.chance.choice([0.2, 1.0, 4.0]))
         self.users.look()
 
@@ -76,13 +80,15 @@ class Trouble:
             engine.fortune.over = True
         server.loop.dawdling = server.catalog.busy = 0.0
         server.disk.room = server.disk.dies_at = None
-        server.disk.broken = False
+        server.disk.broken = server.disk.dies_unsynced = False
 
     # -- users -------------------------------------------------------------------------------------
 
     async def create(self) -> None:
-        if self.chance.random() < 0.25:
+        if self.chance.random() < 0.35:
             self._die_within(14)
+            if self.chance.random() < 0.5:  # right after the row is there
+                self.server.disk.dies_at = self.server.disk.steps + CREATE_STEPS
         await self.users.create(self.chance.choice([1, 12, 40]))
 
     async def cancel(self) -> None:
@@ -92,6 +98,8 @@ class Trouble:
         )
         await self.users.cancel(wish)
         self.users.stranger_looks(wish)
+        if self.chance.random() < 0.3:  # whoever has not heard of it by then never will
+            await self.server.live(3.0)
 
     async def cancel_and_die(self) -> None:
         self._die_within(8)
@@ -102,10 +110,18 @@ class Trouble:
             self._die_within(8)
         await self.users.delete(self.chance.choice(self.users.wishes))
 
+    async def download(self) -> None:
+        await self.users.download(self.chance.choice(self.users.wishes))
+
     # -- engines -----------------------------------------------------------------------------------
 
     async def outage(self) -> None:
         self.chance.choice(self.engines).down = self.chance.choice(OUTAGES)
+
+    async def long_outage(self) -> None:
+        """Long enough for another engine, if there is one, to be given the work."""
+        await self.outage()
+        await self.server.live(self.chance.uniform(6, 10))
 
     async def recovery(self) -> None:
         for engine in self.engines:
@@ -131,9 +147,13 @@ class Trouble:
         """At some step on the disk that is still to come."""
         self._die_within(self.chance.choice([5, 30]))
 
+    async def kill_unsynced(self) -> None:
+        """Between the writing of results and their sync."""
+        self.server.disk.dies_unsynced = True
+
     async def downtime(self) -> None:
         await self.server.stop(0.0)
-        self.jump(self.chance.choice([1, 12, 25, 25, 30 * 24]) * HOUR)
+        self.jump(self.chance.choice([1, 12, 25, 30 * 24, 30 * 24]) * HOUR)
         await self.server.start()
 
     # -- disks and clocks --------------------------------------------------------------------------

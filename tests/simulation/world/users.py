@@ -11,9 +11,9 @@ import msgspec
 from batchyard.batches.batch import Batch, NewBatch
 from batchyard.batches.limits import Limits
 from batchyard.clock import SECOND, Microseconds
-from batchyard.errors import InvalidRequest, NotFound, StorageError
+from batchyard.errors import Damaged, InvalidRequest, NotFound, StorageError
 from batchyard.store.catalog import batches as rows
-from batchyard.store.store import Committed
+from batchyard.store.store import Committed, Results
 from tests.simulation.world.server import Crashed, Server
 
 WORKSPACES = ("wrkspc_default", "wrkspc_other")
@@ -82,7 +82,7 @@ class Users:
         for n in range(chance.randint(1, most)):
             faulty = n % 19 == 18
             requests[f"r-{n}"] = Request(f"r-{n}", f"b{number} {n}", chance.choice(models), faulty)
-        key = f"key-{number}" if chance.random() < 0.5 else None
+        key = f"key-{number}" if chance.random() < 0.7 else None
         now = self.server.clock.now()
         wish = Wish(f"b{number}", chance.choice(WORKSPACES), requests, key, asked_at=now)
         self.wishes.append(wish)
@@ -113,7 +113,7 @@ class Users:
         """After a death: was the create that got no answer written down? Raises Crashed."""
         for wish in [wish for wish in self.wishes if wish.batch is None and not wish.refused]:
             soon = self.server.clock.now() < wish.asked_at + Limits().idempotency_seconds * SECOND
-            if wish.idempotency_key is not None and soon and self.chance.random() < 0.5:
+            if wish.idempotency_key is not None and soon:
                 await self.send(wish)
                 self.server.happened["create repeated"] += 1
             page = self.server.store.batches(
@@ -150,11 +150,12 @@ class Users:
         """Refused before the end."""
         if wish.batch is None or wish.deleted:
             return
-        ended = self.see(wish) and wish.ended_at is not None
-        wish.delete_asked = bool(ended)
+        self.see(wish)
+        ended, wish.delete_asked = wish.ended_at is not None, True
         try:
             await self.server.while_alive(self.server.store.delete(wish.workspace, wish.batch.id))
         except InvalidRequest:
+            wish.delete_asked = False
             if ended:
                 self.wrong.append(f"{wish.name} has ended and cannot be deleted")
             return
@@ -162,9 +163,28 @@ class Users:
             pass
         except StorageError:
             return
-        if not ended and wish.ended_at is None:
+        if wish.ended_at is None:
             self.wrong.append(f"{wish.name} was deleted before its end")
-        wish.deleted = wish.delete_asked = True
+        wish.deleted = True
+
+    async def download(self, wish: Wish) -> None:
+        """The results, if they are there; read before, they must be the same for ever."""
+        if not self.see(wish) or wish.batch is None or wish.ended_at is None:
+            return
+        store = self.server.store
+        try:
+            results = await self.server.while_alive(store.results(wish.workspace, wish.batch.id))
+            found = await self.server.while_alive(whole(results))
+        except (NotFound, Damaged):  # a reader may be overtaken by the end of the 29 days
+            if self.see(wish) and wish.seen is not None and wish.seen.archived_at is None:
+                self.wrong.append(f"{wish.name} has no results")
+            return
+        if wish.bytes not in (None, found):
+            self.wrong.append(f"{wish.name}: results changed after the end")
+        if len(found) != results.size:
+            self.wrong.append(f"{wish.name}: results end short")
+        wish.bytes = found
+        self.server.happened["results read"] += 1
 
     # -- what they see -----------------------------------------------------------------------------
 
@@ -174,6 +194,8 @@ class Users:
         touched = {batch_id for batch_id, _ in news.settled}
         for wish in self.wishes:
             if wish.batch is not None and wish.batch.id in touched:
+                if wish.batch.id in news.ended and wish.ended_at is None:
+                    wish.ended_at = self.server.clock.monotonic()
                 self.see(wish)
 
     def look(self) -> None:
@@ -224,6 +246,11 @@ class Users:
                 wish.late = None
             elif wish.late is None:
                 wish.late, wish.was_late = (clock.monotonic(), self.server.lives), True
+
+
+async def whole(results: Results) -> bytes:
+    """All of them."""
+    return b"".join([chunk async for chunk in results.chunks()])
 
 
 def faults(before: Batch, now: Batch) -> list[str]:
