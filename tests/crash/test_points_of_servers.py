@@ -112,7 +112,7 @@ def test_an_api_process_that_dies_at_any_file_operation_keeps_its_word(
     for number in rounds(API_POINTS):
         act = list(API)[number % len(API)]
         calls, most = points.dice.choice(list(API[act].items()))
-        promise = None if act == "create" else points.created(4 if act == "delete" else 60)
+        promise = None if act == "create" else points.created(4 if act == "delete" else 400)
         if act == "delete" and promise is not None:
             points.ended(promise)
         with points.point("api", calls, points.dice.randint(1, most)):
