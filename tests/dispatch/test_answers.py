@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,7 +156,7 @@ async def test_however_an_answer_stops_it_is_an_answer(
 
     async def stopped(ask: Ask) -> Reply:
         reply = await answer(ask)
-        return replace(reply, message=reply.message.replace(b"end_turn", reason.encode()))
+        return Reply(reply.message.replace(b"end_turn", reason.encode()), reply.usage)
 
     monkeypatch.setattr(engine, "create_message", stopped)
     batch = await house.create(asks(1))
