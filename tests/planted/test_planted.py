@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import uuid
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,22 +36,35 @@ def harvest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def harvested(folder: Path, bugs: list[Bug]) -> Path:
+    """Run the catchers of these bugs, without and with them; whatever hangs is ended."""
     tests = sorted({test for bug in bugs for test in bug.caught_by})
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *("-p", "tests.planted.plugin", "--timeout", "60"),
-            *("--harvest", str(folder), *(f"--plant={bug}" for bug in bugs), *tests),
-        ],
-        cwd=ROOT,
-        env=clean_environment({}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=HARVEST_SECONDS,
-        check=False,
-    )
+    mark = {"PLANTED_RUN": uuid.uuid4().hex}
+    try:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+                *("-p", "tests.planted.plugin", "--timeout", "60"),
+                *("--harvest", str(folder), *(f"--plant={bug}" for bug in bugs), *tests),
+            ],
+            cwd=ROOT,
+            env=clean_environment(mark),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=HARVEST_SECONDS,
+            check=False,
+        )
+    finally:
+        _end_what_is_left(f"PLANTED_RUN={mark['PLANTED_RUN']}".encode())
     assert done.returncode in (0, 5), done.stdout.decode()[-4000:]
     return folder
+
+
+def _end_what_is_left(mark: bytes) -> None:
+    """A run that died, or was ended for its bug, may have left forks and servers."""
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if mark in environ.read_bytes():
+                os.kill(int(environ.parent.name), signal.SIGKILL)
 
 
 def ends(folder: Path, name: str) -> Ends:
