@@ -10,7 +10,6 @@ import asyncio
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from batchyard.store.keys import DEFAULT_WORKSPACE
 from batchyard.store.store import Store, open_store
 from batchyard.wire import succeeded_line
 from benchmarks.measuring import median, table
-from benchmarks.served import Served, served
+from benchmarks.served import Served, scratch, served
 
 RUNS = 5
 REQUESTS, MESSAGE_BYTES = 100_000, 10_600
@@ -155,10 +154,10 @@ def slow_readers(server: Served, url: str) -> float:
 def main() -> None:
     """Run in turn, print one table."""
     rates: dict[str, list[float]] = {"sendfile": [], "FileResponse": [], "Batchyard": []}
-    with tempfile.TemporaryDirectory(dir=".") as folder, ExitStack() as stack:
-        data_dir = Path(folder, "store")
+    with scratch() as folder, ExitStack() as stack:
+        data_dir = folder / "store"
         batch_id = asyncio.run(fill(data_dir))
-        path = joined(data_dir, batch_id, Path(folder, "file"))
+        path = joined(data_dir, batch_id, folder / "file")
         server = stack.enter_context(served(data_dir, "--engine", "simulator"))
         ours = f"{server.url}/v1/messages/batches/{batch_id}/results"
         urls = {

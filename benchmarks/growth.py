@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.measuring import call, median, table
-from benchmarks.served import Served, served
+from benchmarks.served import Served, scratch, served
 
 RUNS = 5
 MILESTONES = (1_000, 10_000, 100_000, 1_000_000)
@@ -59,9 +57,8 @@ class Figures:
 
 def at_milestone(server: Served, seen: int, sent: bytes) -> Figures:
     """Run the measured batches."""
-    began, seconds = server.cpu_seconds(), []
-    for _ in range(RUNS):
-        seconds.append(run(server.url, sent))
+    began = server.cpu_seconds()
+    seconds = [run(server.url, sent) for _ in range(RUNS)]
     cpu = (server.cpu_seconds() - began) / RUNS
     time.sleep(REST_SECONDS)
     return Figures(seen, median(seconds), cpu, server.anonymous_bytes())
@@ -71,8 +68,8 @@ def main() -> None:
     """Grow, print one table."""
     small, found, seen = body(MEASURED), list[Figures](), 0
     with (
-        tempfile.TemporaryDirectory(dir=".") as folder,
-        served(Path(folder, "store"), "--engine", "simulator") as server,
+        scratch() as folder,
+        served(folder / "store", "--engine", "simulator") as server,
     ):
         for milestone in MILESTONES:
             while seen < milestone:

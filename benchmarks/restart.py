@@ -13,7 +13,6 @@ import os
 import queue
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ from batchyard.store.catalog.database import Catalog
 from batchyard.store.segments.contract import results_name
 from batchyard.store.store import open_store
 from benchmarks.measuring import median, table
-from benchmarks.served import Served
+from benchmarks.served import Served, scratch
 
 RUNS = 5
 BATCHES, REQUESTS = 100, 100_000
@@ -214,8 +213,8 @@ def start(data_dir: Path, engine: str) -> tuple[float, float, int]:
 def main() -> None:
     """Run in turn, print one table."""
     floors, starts = list[float](), list[tuple[float, float, int]]()
-    with tempfile.TemporaryDirectory(dir=".") as folder, upstream() as engine:
-        data_dir = Path(folder, "store")
+    with scratch() as folder, upstream() as engine:
+        data_dir = folder / "store"
         began = time.perf_counter()
         build(data_dir)
         print(f"built in {time.perf_counter() - began:.0f} s", file=sys.stderr)

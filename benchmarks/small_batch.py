@@ -11,14 +11,13 @@ import json
 import os
 import sqlite3
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.measuring import median, table
-from benchmarks.served import served
+from benchmarks.served import scratch, served
 
 RUNS = 5
 BATCHES = 40
@@ -131,9 +130,9 @@ def times(runs: list[list[float]], others: list[list[float]]) -> float:
 def main() -> None:
     """Run in turn, print one table."""
     bare, alone, close = list[list[float]](), list[list[float]](), list[list[float]]()
-    with tempfile.TemporaryDirectory(dir=".") as folder:
-        floor = Floor(Path(folder, "floor"))
-        with served(Path(folder, "store"), "--engine", "simulator") as server:
+    with scratch() as folder:
+        floor = Floor(folder / "floor")
+        with served(folder / "store", "--engine", "simulator") as server:
             caller = Caller(server.url)
             caller.batch()
             for number in range(RUNS):
