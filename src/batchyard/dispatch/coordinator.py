@@ -234,8 +234,7 @@ class Coordinator:
                 shards += self._hand_one(worker, motion)
 
     def _hand_one(self, worker: WorkerHandle, motion: Motion) -> int:
-        number = self._choose(worker.name, motion)
-        if number is None:
+        if (number := self._choose(worker.name, motion)) is None:
             return 0
         del motion.pending[bisect.bisect_left(motion.pending, number)]
         motion.holder[number] = worker.name
@@ -247,13 +246,12 @@ class Coordinator:
         return 1
 
     def _choose(self, worker: str, motion: Motion) -> int | None:
-        """The pending shard it should take. The one after its last is found without looking at the
-        others: a batch may have a thousand, and one is chosen for each of them."""
+        """A pending shard for it. The one after its last is found without looking at the others."""
         last = motion.last.get(worker)
         if last is not None:
             place = bisect.bisect_left(motion.pending, last + 1)
-            following = motion.pending[place : place + 1]
-            if following == [last + 1] and self._serves(worker, motion.shards[last + 1].model):
+            found = motion.pending[place : place + 1] == [last + 1]
+            if found and self._serves(worker, motion.shards[last + 1].model):
                 return last + 1
         models = {motion.shards[number].model for number in motion.pending}
         served = {model for model in models if self._serves(worker, model)}
