@@ -192,27 +192,27 @@ def upstream() -> Iterator[str]:
 # -- the runs -------------------------------------------------------------------------------------
 
 
-def start(data_dir: Path, engine: str) -> tuple[float, float, int]:
-    """Start, let it work a little, kill it: seconds until ready and until the first call after the
-    start, and calls in the two seconds after the first."""
+def start(data_dir: Path, engine: str) -> tuple[float, float, float, int]:
+    """Start, let it work a little, kill it: seconds and processor seconds until ready, seconds
+    until the first call, and calls in the two seconds after it."""
     while not Upstream.asked.empty():
         Upstream.asked.get()
     began = time.perf_counter()
     server = Served(data_dir, f"--engine=anthropic+{engine}")
     try:
         server.wait_ready()
-        ready = time.perf_counter() - began
+        ready, cpu = time.perf_counter() - began, server.cpu_seconds()
         first = Upstream.asked.get(timeout=60)
         time.sleep(max(0.0, first + RESUMED_SECONDS - time.perf_counter()))
         asked = Upstream.asked.qsize()
     finally:
         server.kill()
-    return ready, first - began, asked
+    return ready, cpu, first - began, asked
 
 
 def main() -> None:
     """Run in turn, print one table."""
-    floors, starts = list[float](), list[tuple[float, float, int]]()
+    floors, starts = list[float](), list[tuple[float, float, float, int]]()
     with scratch() as folder, upstream() as engine:
         data_dir = folder / "store"
         began = time.perf_counter()
@@ -224,15 +224,16 @@ def main() -> None:
             floors.append(read_logs(data_dir))
             starts.append(start(data_dir, engine))
             print(f"run {number + 1} of {RUNS}: {starts[-1]}", file=sys.stderr)
-    ratios = [ready / floor for floor, (ready, _, _) in zip(floors, starts, strict=True)]
+    ratios = [ready / floor for floor, (ready, *_) in zip(floors, starts, strict=True)]
     title = f"A start after kill -9 with {BATCHES} batches of {REQUESTS:,} unfinished"
     rows = [
         ["their result logs read once", f"{median(floors):.2f}", ""],
-        ["ready", f"{median([ready for ready, _, _ in starts]):.2f}", f"{median(ratios):.1f}"],
-        ["the engine is asked again", f"{median([first for _, first, _ in starts]):.2f}", ""],
+        ["ready", f"{median([ready for ready, *_ in starts]):.2f}", f"{median(ratios):.1f}"],
+        ["of that, processor time", f"{median([cpu for _, cpu, *_ in starts]):.2f}", ""],
+        ["the engine is asked again", f"{median([first for _, _, first, _ in starts]):.2f}", ""],
     ]
     print(table(title, ["", "seconds (median)", "ratio (median of pairs)"], rows))
-    rate = median([asked / RESUMED_SECONDS for _, _, asked in starts])
+    rate = median([asked / RESUMED_SECONDS for *_, asked in starts])
     print(f"Calls a second in the first {RESUMED_SECONDS:g} s after the first: {rate:,.0f}")
 
 
