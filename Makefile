@@ -6,7 +6,7 @@ PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
 LOCK := requirements/dev.lock
-BENCHES := prefix_order create polls polls_beside dispatch peers
+BENCHES := prefix_order create polls polls_beside dispatch peers download small_batch restart growth
 
 help: ## list these verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -72,6 +73,15 @@ class Served:
             self._process.wait(40)
         except subprocess.TimeoutExpired:
             self.kill()
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder on the disk this tree lies on, for as long as it is needed."""
+    cache = Path(".cache").absolute()
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        yield Path(folder)
 
 
 @contextmanager

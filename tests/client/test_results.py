@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchyard.client import Arrival, Client, PartFile
+from batchyard.client import results as results_module
 from batchyard.errors import NotThisApi, ServerUnreachable
 from batchyard.wire import MessageBatch
 from tests.client.conftest import QuickClock
@@ -53,6 +54,43 @@ async def test_wherever_it_breaks_every_byte_comes_once(cuts: list[int]) -> None
             sink = io.BytesIO()
             await client.results(ended(), sink)
     assert sink.getvalue() == LINES
+
+
+def part(first: int, body: bytes) -> Reply:
+    """What a server with ranges sends from the byte `first` on."""
+    told = f"bytes {first}-{len(LINES) - 1}/{len(LINES)}"
+    return Reply(206, body, {"content-range": told}, length=len(LINES) - first)
+
+
+async def test_a_download_that_broke_off_goes_on_from_there(
+    server: Stub, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_module, "OVERLAP_BYTES", 100)
+    server.on(WHERE, cut(1_000), part(900, LINES[900:2_000]), part(1_900, LINES[1_900:]))
+    sink = io.BytesIO()
+    await client.results(ended(), sink)
+    assert sink.getvalue() == LINES
+    ranges = [(a.headers.get("range"), a.headers.get("if-range")) for a in server.asked]
+    tag = '"msgbatch_1"'
+    assert ranges == [(None, None), ("bytes=900-", tag), ("bytes=1900-", tag)]
+
+
+async def test_a_part_that_does_not_fit_what_came_before_is_refused(
+    server: Stub, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_module, "OVERLAP_BYTES", 100)
+    server.on(WHERE, cut(1_000), part(900, b"x" + LINES[901:]))
+    with pytest.raises(NotThisApi, match="differ"):
+        await client.results(ended(), io.BytesIO())
+
+
+async def test_another_part_than_was_asked_for_is_refused(
+    server: Stub, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_module, "OVERLAP_BYTES", 100)
+    server.on(WHERE, cut(1_000), part(901, LINES[901:]))
+    with pytest.raises(NotThisApi, match="bytes 901-"):
+        await client.results(ended(), io.BytesIO())
 
 
 async def test_a_connection_that_keeps_breaking_at_one_place_is_given_up(

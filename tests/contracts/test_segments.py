@@ -54,6 +54,15 @@ def spooled(folder: Path, data: bytes) -> Path:
     return path
 
 
+def test_a_glance_is_what_a_read_would_be_or_nothing(segments: Segments) -> None:
+    segments.write(ONE, [(requests_name(0), [bytes(range(256)) * 40])])
+    with closing(segments.read(ONE, requests_name(0))) as reader:
+        for offset, length in ((0, 10_240), (300, 1_000), (10_000, 240), (10_239, 1)):
+            assert reader.glance(offset, length) in (None, reader.read(offset, length))
+        for offset, length in ((10_000, 241), (10_240, 1), (20_000, 5)):
+            assert reader.glance(offset, length) is None
+
+
 def test_an_adopted_body_is_the_spooled_bytes_and_the_spool_is_gone(
     segments: Segments, tmp_path: Path
 ) -> None:

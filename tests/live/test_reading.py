@@ -66,6 +66,23 @@ def test_megabyte_lines_are_read_whole_and_alike_every_time(shared: Server, batc
     assert shared.calls.result_lines(batch_id) == first
 
 
+def test_a_download_goes_on_where_it_broke_off(shared: Server, batch_id: str) -> None:
+    connection, response = begun(shared.calls, batch_id)
+    beginning = b'{"custom_i' + response.read(7_000_000)
+    tag, size = response.headers["etag"], response.headers["content-length"]
+    connection.close()
+    asked = {**HEADERS, "range": f"bytes={len(beginning)}-", "if-range": tag}
+    connection = shared.calls.connect()
+    connection.request("GET", f"/v1/messages/batches/{batch_id}/results", headers=asked)
+    response = connection.getresponse()
+    assert response.status == 206
+    told = f"bytes {len(beginning)}-{int(size) - 1}/{size}"
+    assert response.headers["content-range"] == told
+    rest = response.read()
+    connection.close()
+    assert (beginning + rest).splitlines() == shared.calls.result_lines(batch_id)
+
+
 def test_a_download_overtaken_by_a_delete_is_whole_or_broken(shared: Server, batch_id: str) -> None:
     connection, response = begun(shared.calls, batch_id)
     deleted = shared.calls.ask("DELETE", f"/v1/messages/batches/{batch_id}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -11,6 +12,7 @@ from batchyard.clock import rfc3339
 from batchyard.errors import Damaged, NotFound
 from batchyard.store import results as results_module
 from batchyard.store.results import Results
+from batchyard.store.segments.files import FileSystem
 from tests.store.room import WORKSPACE, Room, line, numbered
 
 
@@ -57,7 +59,7 @@ async def test_large_results_come_in_pieces_of_at_most_a_mebibyte(room: Room) ->
     await room.store.flush()
     found = await room.store.results(WORKSPACE, batch.id)
     sizes = [len(chunk) async for chunk in found.chunks()]
-    assert max(sizes) == 1024 * 1024
+    assert max(sizes) == results_module.CHUNK_BYTES_MAX <= 1024 * 1024
     assert sum(sizes) == found.size > 3_000_000
 
 
@@ -114,6 +116,49 @@ async def test_a_flipped_bit_is_reported_and_never_served(
         assert "result_segment_damaged" in capsys.readouterr().out
     segment.write_bytes(sound)
     assert b"".join((await room.lines(batch)).values()) == whole
+
+
+async def test_bytes_that_are_not_in_memory_are_read_in_a_thread(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_module, "CHUNK_BYTES_MAX", 64)
+    batch = await room.ended(5)
+    found = await room.store.results(WORKSPACE, batch.id)
+    first = [chunk async for chunk in found.chunks()]
+    monkeypatch.setattr(FileSystem, "glance", lambda *_: None)
+    assert [chunk async for chunk in found.chunks()] == first
+
+
+async def test_any_part_of_the_results_can_be_read(room: Room) -> None:
+    batch = await room.finish(await room.planned(9, per_shard=3))
+    found = await room.store.results(WORKSPACE, batch.id)
+    whole = b"".join([chunk async for chunk in found.chunks()])
+    for first in range(0, found.size, 97):
+        for end in (first, first + 1, first + 300, found.size):
+            if end <= found.size:
+                part = [chunk async for chunk in found.chunks(first, end)]
+                assert b"".join(part) == whole[first:end]
+
+
+async def test_a_reader_who_takes_everything_at_once_leaves_others_their_turn(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_module, "CHUNK_BYTES_MAX", 64)
+    batch = await room.ended(20)
+    found = await room.store.results(WORKSPACE, batch.id)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    seen = [turns async for _ in found.chunks()]
+    task.cancel()
+    assert len(seen) > 20
+    assert all(later > earlier for earlier, later in pairwise(seen))
 
 
 async def test_two_readers_of_one_batch_do_not_disturb_each_other(room: Room) -> None:

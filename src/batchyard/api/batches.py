@@ -9,6 +9,7 @@ from batchyard.api import render
 from batchyard.api.bodies import intake
 from batchyard.api.call import Call
 from batchyard.api.context import ApiContext
+from batchyard.api.results import reading
 from batchyard.batches.batch import Batch, NewBatch
 from batchyard.batches.limits import PAGE_DEFAULT, PAGE_MAX
 from batchyard.errors import InvalidRequest, NotFound
@@ -80,17 +81,10 @@ class Batches:
         return render.Json(wire.DeletedMessageBatch(batch_id))
 
     async def results(self, call: Call) -> Response:
-        """The result lines as they were written, with their exact length; whatever `Accept` says.
-
-        When something fails on the way the connection is cut, never ended cleanly.
-        """
-        results = await self._store.results(call.caller.workspace_id, _batch_id(call))
-        headers = {"content-length": str(results.size)}
-        media_type = "application/x-jsonl"
-        if call.method == "HEAD":
-            return Response(headers=headers, media_type=media_type)
-        body = render.whole(results.chunks(), results.size)
-        return render.Stream(body, media_type=media_type, headers=headers)
+        """The result lines as they were written, or the part of them that `Range` names."""
+        batch_id = _batch_id(call)
+        found = await self._store.results(call.caller.workspace_id, batch_id)
+        return reading.answer(call, batch_id, found)
 
     def _object(self, call: Call, batch: Batch) -> wire.MessageBatch:
         context = self._context

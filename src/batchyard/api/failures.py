@@ -63,7 +63,13 @@ class ClientGone(Exception):
     """The caller hung up before there was an answer; nobody is left to be told anything."""
 
 
-class MethodNotAllowed(Refused):
+class WithHeader(Refused):
+    """A refusal that tells more in a header."""
+
+    header: tuple[str, str]
+
+
+class MethodNotAllowed(WithHeader):
     """405: the path exists, the method does not."""
 
     status = 405
@@ -75,7 +81,21 @@ class MethodNotAllowed(Refused):
             fix=f"Use {allowed}.",
             should_retry=False,
         )
-        self.allowed = allowed
+        self.header = ("allow", allowed)
+
+
+class RangeNotSatisfiable(WithHeader):
+    """416: a range of which there is not one byte."""
+
+    status = 416
+    code = "range_not_satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            f"Range: There are {size} bytes, and none of them is in this range.",
+            fix="Ask for bytes that are there, or leave the header out.",
+        )
+        self.header = ("content-range", f"bytes */{size}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +195,7 @@ def _of_refusal(error: Refused) -> Answer:
         error.retry_after,
         error.should_retry,
         error.type,
-        (("allow", error.allowed),) if isinstance(error, MethodNotAllowed) else (),
+        (error.header,) if isinstance(error, WithHeader) else (),
     )
 
 

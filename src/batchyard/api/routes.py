@@ -45,7 +45,7 @@ def create_app(context: ApiContext) -> ASGIApp:
             allow_origins=context.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["request-id", "retry-after"],
+            expose_headers=["request-id", "retry-after", "accept-ranges", "content-range", "etag"],
         )
     return app
 

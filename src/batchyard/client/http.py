@@ -21,6 +21,7 @@ from batchyard.client.answer import Answer
 from batchyard.clock import Clock
 from batchyard.errors import (
     BatchyardError,
+    NotThisApi,
     Overload,
     RateLimited,
     Refused,
@@ -62,6 +63,14 @@ class Exchange:
     query: Mapping[str, str | int] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A body on its way: the place of its first byte in the whole, and the pieces."""
+
+    first: int
+    pieces: AsyncIterator[bytes]
 
 
 class Lost(ServerUnreachable):
@@ -130,21 +139,23 @@ class Http:
         return self._answer(exchange, response)
 
     @asynccontextmanager
-    async def stream(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The body of a GET piece by piece, at the reader's pace.
+    async def stream(self, path: str, first: int = 0, tag: str = "") -> AsyncIterator[Download]:
+        """The body of a GET piece by piece, at the reader's pace: from byte `first` on where the
+        server has ranges and what `tag` names, else from the beginning.
 
         Raises `ServerUnreachable` when it breaks off, so an end without an error is its end.
         """
-        exchange = Exchange("GET", path)
+        headers = {"range": f"bytes={first}-", "if-range": f'"{tag}"'} if first else {}
+        exchange = Exchange("GET", path, headers=headers)
         with self._faults():
             response = await self._wire.send(self._request(exchange, STALL_SECONDS), stream=True)
             try:
-                if response.status_code != 200:
+                if response.status_code not in (200, 206):
                     await response.aread()
                     error = self._answer(exchange, response).error()
                     assert error is not None
                     raise error
-                yield response.aiter_raw()
+                yield Download(_first_byte(response, first), response.aiter_raw())
             finally:
                 await response.aclose()
 
@@ -182,6 +193,19 @@ class Http:
             raise Lost(
                 f"the connection to {self.base} broke: {_reason(error)}", fix=_TRY_AGAIN
             ) from error
+
+
+def _first_byte(response: httpx2.Response, asked: int) -> int:
+    """Where the body begins. Raises `NotThisApi` for another part than was asked for."""
+    if response.status_code == 200:
+        return 0
+    told = response.headers.get("content-range", "")
+    if not asked or not told.startswith(f"bytes {asked}-"):
+        raise NotThisApi(
+            f'asked for the bytes from {asked:,} on, the server sent "{told[:60]}"',
+            fix="a proxy in between may answer in its place; `batchyard doctor` tells more",
+        )
+    return asked
 
 
 _TRY_AGAIN = "try again; `batchyard doctor` tells more"

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from batchyard.client.http import Http, retry_seconds
+from batchyard.client.http import Download, Http, retry_seconds
 from batchyard.clock import Clock
 from batchyard.errors import NotThisApi, ServerUnreachable
 from batchyard.wire import MessageBatch
 
 READ_BYTES = 1024 * 1024
+
+OVERLAP_BYTES = 64 * 1024
+"""What is fetched again of a beginning, to be compared: power may have failed while it was kept."""
 
 
 class Sink(Protocol):
@@ -33,14 +36,16 @@ class Receipt:
 class Arrival:
     """The bytes that have come so far: how many, their digest, and how many lines they are.
 
-    Result bytes of an ended batch never change, so a download that broke off is continued by
-    asking again and passing over what is here already, once it has proved to be the same.
+    Result bytes of an ended batch never change, so a download that broke off is continued where it
+    ended if the server has ranges; if not, by asking again and passing over what is here already.
+    Either way the bytes that come twice must prove to be the same.
     """
 
     def __init__(self) -> None:
         self.bytes = self.lines = 0
         self._digest = hashlib.sha256()
         self._ends_whole = True
+        self.tail = b""  # the last OVERLAP_BYTES
 
     def add(self, piece: bytes) -> None:
         """Account for the next bytes."""
@@ -48,14 +53,17 @@ class Arrival:
         self.lines += piece.count(b"\n")
         self._digest.update(piece)
         self._ends_whole = piece.endswith(b"\n")
+        before = self.tail if len(piece) < OVERLAP_BYTES else b""
+        self.tail = (before + piece)[-OVERLAP_BYTES:]
 
     def add_file(self, file: IO[bytes]) -> None:
         """Account for what an earlier run has kept."""
         while piece := file.read(READ_BYTES):
             self.add(piece)
 
-    def digest(self) -> bytes:
-        return self._digest.digest()
+    def digest(self, first: int = 0) -> bytes:
+        """Of everything, or of what came from the byte `first` on, where the tail begins."""
+        return hashlib.sha256(self.tail).digest() if first else self._digest.digest()
 
     @property
     def whole_lines(self) -> int:
@@ -76,8 +84,9 @@ async def fetch(
     while True:
         before = arrival.bytes
         try:
-            async with http.stream(path) as pieces:
-                async for piece in _after(arrival, pieces):
+            first = arrival.bytes - len(arrival.tail)
+            async with http.stream(path, first, tag=batch.id) as download:
+                async for piece in _after(arrival, download):
                     arrival.add(piece)
                     sink.write(piece)
             break
@@ -91,31 +100,32 @@ async def fetch(
     return Receipt(arrival.whole_lines, arrival.bytes)
 
 
-async def _after(arrival: Arrival, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The bytes of `pieces` beyond those that have arrived; checks that these are the same."""
-    to_skip, digest = arrival.bytes, hashlib.sha256()
+async def _after(arrival: Arrival, download: Download) -> AsyncIterator[bytes]:
+    """The bytes beyond those that have arrived; checks that what comes again is the same."""
+    to_skip, digest = arrival.bytes - download.first, hashlib.sha256()
+    known_digest = arrival.digest(download.first)
     compared = to_skip == 0
-    async for piece in pieces:
+    async for piece in download.pieces:
         known = piece[:to_skip]
         to_skip -= len(known)
         digest.update(known)
         if to_skip > 0:
             continue
         if not compared:
-            _compare(digest.digest(), arrival)
+            if digest.digest() != known_digest:
+                raise _differs(arrival)
             compared = True
         if len(piece) > len(known):
             yield piece[len(known) :]
     if to_skip > 0:
-        _compare(b"", arrival)
+        raise _differs(arrival)
 
 
-def _compare(digest: bytes, arrival: Arrival) -> None:
-    if digest != arrival.digest():
-        raise NotThisApi(
-            f"the results differ from the {arrival.bytes:,} bytes that came before",
-            fix="remove the unfinished file and fetch them again",
-        )
+def _differs(arrival: Arrival) -> NotThisApi:
+    return NotThisApi(
+        f"the results differ from the {arrival.bytes:,} bytes that came before",
+        fix="remove the unfinished file and fetch them again",
+    )
 
 
 def _check(arrival: Arrival, batch: MessageBatch) -> None:

@@ -234,23 +234,33 @@ class Coordinator:
                 shards += self._hand_one(worker, motion)
 
     def _hand_one(self, worker: WorkerHandle, motion: Motion) -> int:
-        routes = {number: motion.shards[number].model for number in motion.pending}
-        served = [
-            number
-            for number, model in routes.items()
-            if (route := self._routing.resolve(model)) is not None and worker.name in route.engines
-        ]
-        if not served:
+        if (number := self._choose(worker.name, motion)) is None:
             return 0
-        number = next_shard(served, motion.last.get(worker.name), motion.holder)
-        motion.pending.remove(number)
+        del motion.pending[bisect.bisect_left(motion.pending, number)]
         motion.holder[number] = worker.name
         motion.last[worker.name] = number
-        requested = routes[number]
+        requested = motion.shards[number].model
         route = self._routing.resolve(requested)
         assert route is not None
         worker.hand(ShardOrder(motion.batch, number, requested, route.model))
         return 1
+
+    def _choose(self, worker: str, motion: Motion) -> int | None:
+        """A pending shard for it. The one after its last is found without looking at the others."""
+        last = motion.last.get(worker)
+        if last is not None:
+            place = bisect.bisect_left(motion.pending, last + 1)
+            found = motion.pending[place : place + 1] == [last + 1]
+            if found and self._serves(worker, motion.shards[last + 1].model):
+                return last + 1
+        models = {motion.shards[number].model for number in motion.pending}
+        served = {model for model in models if self._serves(worker, model)}
+        wanted = [number for number in motion.pending if motion.shards[number].model in served]
+        return next_shard(wanted, last, motion.holder) if wanted else None
+
+    def _serves(self, worker: str, model: str) -> bool:
+        route = self._routing.resolve(model)
+        return route is not None and worker in route.engines
 
     async def rehome(self) -> None:
         """Take shards from workers whose engine is down where another could go on with them, and

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
+from typing import Any
 
-from batchyard.batches.batch import Batch, Segment, Shard
+from batchyard.batches.batch import Batch, Shard
 from batchyard.batches.lifecycle import results_readable
 from batchyard.clock import SECOND, rfc3339
 from batchyard.errors import Damaged, NotFound
 from batchyard.store.segments import checksum
-from batchyard.store.segments.contract import Segments, results_name
+from batchyard.store.segments.contract import Reader, Segments, results_name
 
-CHUNK_BYTES_MAX = 1024 * 1024
+CHUNK_BYTES_MAX = 384 * 1024
+"""Large enough that a download is copying and little else; small, since each slow reader has up to
+three of them in memory: one being read, one being sent, one its socket waits for."""
 
 
 class Results:
@@ -27,54 +31,93 @@ class Results:
         self._segments, self._threads = segments, threads
         self.size = sum(segment.size for shard in shards for segment in shard.segments)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Every line once, in chunks of at most 1 MiB, read in a thread as they are asked for.
+    async def chunks(self, first: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `first` up to `end` (the size, if None) in pieces of at most 384 KiB.
 
-        Either `size` bytes come or it raises: `Damaged` when the batch was deleted or archived
-        meanwhile, or its bytes are lost or changed; of a segment that is not as it was written
-        nothing comes at all. It never ends short, so neither may who sends it on. May be called
-        more than once; close it (`aclose`) if it is not exhausted.
+        What lies in memory is copied at once, the rest read in a thread; between two pieces the
+        loop has a turn. Either all bytes come or it raises: `Damaged` when the batch was deleted or
+        archived meanwhile, or its bytes are lost or changed; of a segment that is not as it was
+        written nothing comes at all. It never ends short, so neither may who sends it on. May be
+        called more than once; close it (`aclose`) if it is not exhausted.
         """
-        loop = asyncio.get_running_loop()
-        pieces = self._pieces()
-        reading: asyncio.Future[bytes | None] | None = None
+        ahead: deque[_Stretch] = deque()
         try:
-            while True:
-                reading = loop.run_in_executor(self._threads, next, pieces, None)
-                # The thread may still be reading when we are cancelled: it must finish before the
-                # generator, and with it the open file, can be closed.
-                piece = await asyncio.shield(reading)
-                if piece is None:
-                    return
-                yield piece
+            for stretch in self._stretches(first, self.size if end is None else end):
+                # A segment is looked through in a thread while the one before it is sent.
+                ahead.append(stretch.begin(self._threads))
+                if len(ahead) > 1:
+                    async for piece in _sent(ahead):
+                        yield piece
+            if ahead:
+                async for piece in _sent(ahead):
+                    yield piece
         finally:
-            if reading is None or reading.done():
-                pieces.close()
-            else:
-                reading.add_done_callback(lambda done: _close(done, pieces))
+            for stretch in ahead:
+                stretch.close()
 
-    def _pieces(self) -> Generator[bytes, None, None]:
+    def _stretches(self, first: int, end: int) -> Iterator[_Stretch]:
+        """The stretches that hold everything between `first` and `end`."""
+        begin = 0
         for shard in self._shards:
             for segment in shard.segments:
-                if segment.size:
-                    yield from self._segment(shard.number, segment)
-
-    def _segment(self, shard: int, counted: Segment) -> Iterator[bytes]:
-        opened = checksum.opened(self._segments, self._batch_id, shard, counted)
-        with contextlib.closing(opened) as segment:
-            offset, size = 0, counted.size
-            while offset < size:
-                piece = segment.read(offset, min(CHUNK_BYTES_MAX, size - offset))
-                if not piece:
-                    name = results_name(shard, counted.fence)
-                    raise Damaged(f"{name} of {self._batch_id} ends at byte {offset} of {size}")
-                offset += len(piece)
-                yield piece
+                offset, stop = max(0, first - begin), min(segment.size, end - begin)
+                if offset < stop:
+                    name = f"{results_name(shard.number, segment.fence)} of {self._batch_id}"
+                    args = (self._segments, self._batch_id, shard.number, segment)
+                    yield _Stretch(name, offset, stop, partial(checksum.opened, *args))
+                begin += segment.size
 
 
-def _close(done: asyncio.Future[bytes | None], pieces: Generator[bytes, None, None]) -> None:
-    done.exception()  # looked at, so that asyncio does not complain of it
-    pieces.close()
+class _Stretch:
+    """The bytes of one segment from `offset` up to `stop`, while they are being sent."""
+
+    def __init__(self, name: str, offset: int, stop: int, opened: Callable[[], Reader]) -> None:
+        self._name, self._offset, self._stop, self._opened = name, offset, stop, opened
+
+    def begin(self, threads: Executor) -> _Stretch:
+        """Have it opened, and looked through, in a thread."""
+        self._threads = threads
+        self._opening = asyncio.get_running_loop().run_in_executor(threads, self._opened)
+        self._work: asyncio.Future[Any] = self._opening
+        return self
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Its bytes. Raises Damaged."""
+        # Shielded: when we are cancelled the thread must finish before the file can be closed.
+        segment = await asyncio.shield(self._opening)
+        loop = asyncio.get_running_loop()
+        while self._offset < self._stop:
+            length = min(CHUNK_BYTES_MAX, self._stop - self._offset)
+            piece = segment.glance(self._offset, length)
+            if piece is None:
+                self._work = loop.run_in_executor(self._threads, segment.read, self._offset, length)
+                piece = await asyncio.shield(self._work)
+            if not piece:
+                raise Damaged(f"{self._name} ends at byte {self._offset} of {self._stop}")
+            self._offset += len(piece)
+            yield piece
+            # A socket that takes all it is offered, or is gone, never makes us wait.
+            await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Let go of the file, once no thread works on it."""
+        if self._work.done():
+            self._close()
+        else:
+            self._work.add_done_callback(lambda _: self._close())
+
+    def _close(self) -> None:
+        # Exceptions are looked at, so that asyncio does not complain of them.
+        self._work.exception()
+        if self._opening.exception() is None:
+            self._opening.result().close()
+
+
+async def _sent(ahead: deque[_Stretch]) -> AsyncIterator[bytes]:
+    """The first stretch, which is then closed."""
+    async for piece in ahead[0].pieces():
+        yield piece
+    ahead.popleft().close()
 
 
 def check_readable(batch: Batch) -> None:

@@ -144,9 +144,9 @@ def request_line(custom_id: str, params: bytes) -> bytes:
 
 def entries(requests: Reader) -> list[Entry]:
     """The requests of a segment, in order, without reading a params object into memory."""
-    found, start = [], 0
-    for end in _line_ends(requests):
-        head = requests.read(start, min(_HEAD_BYTES, end - start))
+    found, start, near = [], 0, _Near(requests)
+    for end in near.line_ends():
+        head = near.read(start, min(_HEAD_BYTES, end - start))
         quote = head.find(b'"', _ID_AT)
         params = start + quote + _PARAMS_AFTER_ID
         if not (
@@ -154,7 +154,7 @@ def entries(requests: Reader) -> list[Entry]:
             and head[:quote].isascii()
             and head.startswith(_AFTER_ID, max(quote, 0))
             and params + len(_LAST) < end
-            and requests.read(end - len(_LAST), len(_LAST)) == _LAST
+            and near.read(end - len(_LAST), len(_LAST)) == _LAST
         ):
             raise Damaged(f"a request segment is damaged at byte {start}")
         found.append(Entry(head[_ID_AT:quote].decode("ascii"), params, end - 2 - params))
@@ -162,14 +162,27 @@ def entries(requests: Reader) -> list[Entry]:
     return found
 
 
-def _line_ends(segment: Reader) -> Iterator[int]:
-    """Where each line ends, its newline included; a last line without one ends nowhere."""
-    offset = 0
-    while window := segment.read(offset, _WINDOW):
-        newline = -1
-        while (newline := window.find(b"\n", newline + 1)) >= 0:
-            yield offset + newline + 1
-        offset += len(window)
+class _Near:
+    """A segment read window by window. What lies in the present one needs no read of its own: each
+    would let another thread have its turn, and there are two for every line."""
+
+    def __init__(self, segment: Reader) -> None:
+        self._segment, self._window, self._offset = segment, b"", 0
+
+    def line_ends(self) -> Iterator[int]:
+        """Where each line ends, its newline included; a last line without one ends nowhere."""
+        while window := self._segment.read(self._offset, _WINDOW):
+            self._window, newline = window, -1
+            while (newline := window.find(b"\n", newline + 1)) >= 0:
+                yield self._offset + newline + 1
+            self._offset += len(window)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes at `offset`."""
+        start = offset - self._offset
+        if 0 <= start <= len(self._window) - length:
+            return self._window[start : start + length]
+        return self._segment.read(offset, length)
 
 
 def lines(segment: Reader) -> Iterator[tuple[int, bytes]]:

@@ -54,6 +54,12 @@ CODES: tuple[Code, ...] = (
         "Use one of the methods in `Allow`.",
     ),
     Code(
+        "range_not_satisfiable",
+        416,
+        "`Range` names bytes beyond the end of the results. `Content-Range` tells their number.",
+        "Ask for bytes that are there, or leave the header out.",
+    ),
+    Code(
         "request_too_large",
         413,
         "The body is larger than the limit.",

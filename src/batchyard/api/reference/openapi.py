@@ -8,10 +8,27 @@ import msgspec
 
 from batchyard import wire
 from batchyard.api import ops
-from batchyard.api.reference.pieces import errors, ok, operation, paging, path, spoken
+from batchyard.api.reference.pieces import described, errors, ok, operation, paging, path, spoken
 from batchyard.api.reference.schemas import extra_schemas
 
 _Json = dict[str, Any]
+
+LINES = "application/x-jsonl"
+
+_RESULT_HEADERS: list[_Json] = [
+    {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": words,
+        "schema": {"type": "string"},
+    }
+    for name, words in (
+        ("Range", "`bytes=100-199`, `bytes=100-` or `bytes=-100`; anything else is ignored."),
+        ("If-Range", "Take `Range` only if this is the `ETag`, else send everything."),
+        ("If-None-Match", "Answer 304 if this is the `ETag`."),
+    )
+]
 
 _CREATE_HEADERS: list[_Json] = [
     {
@@ -113,9 +130,13 @@ def _batches() -> _Json:
                 "batchResults",
                 "Read the results",
                 "One JSON object a line, one line for each request, in any order. Broken off, "
-                "never ended short, when something fails on the way.",
-                ok("MessageBatchResult", "application/x-jsonl") | errors(400, 401, 403, 404),
-                parameters=one,
+                "never ended short, when something fails on the way. A single `Range` of bytes "
+                "goes on from there; `ETag` is the id of the batch, whose results never change.",
+                ok("MessageBatchResult", LINES)
+                | {"206": described("The part that `Range` names", "MessageBatchResult", LINES)}
+                | {"304": {"description": "Known already, by `If-None-Match`"}}
+                | errors(400, 401, 403, 404, 416),
+                parameters=[*one, *_RESULT_HEADERS],
             )
         },
     }

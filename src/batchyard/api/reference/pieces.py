@@ -108,6 +108,7 @@ def errors(*statuses: int) -> _Json:
         403: "The key may not do this",
         404: "No such thing here",
         413: "Too large",
+        416: "Nothing in that range",
         429: "Not now: `retry-after` says when",
         502: "The engine gave no usable answer",
         503: "Not now: the server or the engine is not ready",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from sqlalchemy.pool import QueuePool
 
 import batchyard
 from batchyard.errors import DiskFull, SchemaMismatch, StorageError, StorageFailed
+from batchyard.store.catalog.writing import Writer
 from batchyard.store.migrations import VERSIONS
 from batchyard.store.segments.files import FULL_ERRNOS
 
@@ -36,13 +36,13 @@ class Catalog:
     def __init__(self, path: Path) -> None:
         """Open, creating or migrating. Raises SchemaMismatch, StorageFailed."""
         self.path = path
-        # Threads of one process queue up here; only processes have to poll SQLite's lock.
-        self._writing = threading.Lock()
         with _faults(path):
             # SQLite gives its journals the mode of the database, so the mode is set at birth.
             _create_private(path)
             self._writer = _engine(path)
             sa.event.listen(self._writer, "begin", _begin_immediate)
+            # Threads of one process queue up there; only processes have to poll SQLite's lock.
+            self._writing = Writer(self._writer)
             self._reader = _engine(path, isolation_level="AUTOCOMMIT")
             _migrate(self._reader, self._writer)
             self._point = self._reader.connect()
@@ -52,10 +52,11 @@ class Catalog:
         """One transaction, alone from its first statement on (`BEGIN IMMEDIATE`).
 
         On stable storage when the block has ended (`synchronous=FULL`), undone when it raises.
+        Threads that come at the same time share one commit (see `Writer`).
         Raises DiskFull or, when the other process keeps the lock too long, StorageError: both may
         be tried again. StorageFailed means the outcome is unknown: exit and recover.
         """
-        with _faults(self.path), self._writing, self._writer.begin() as connection:
+        with _faults(self.path), self._writing.turn() as connection:
             yield connection
 
     @contextmanager

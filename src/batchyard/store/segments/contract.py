@@ -30,6 +30,13 @@ class Reader(Protocol):
         """Up to `length` bytes at `offset`; fewer only at the end of the segment."""
         ...
 
+    def glance(self, offset: int, length: int) -> bytes | None:
+        """What `read` would return if no disk and no network must be waited for, else None.
+
+        The exception among these methods: for the event loop, because it never blocks.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

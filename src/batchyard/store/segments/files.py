@@ -17,6 +17,7 @@ FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors that go away when somebody makes room; every other error of a write is taken as fatal."""
 
 PIECE_BYTES = 1024 * 1024
+_NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 _sync_data = getattr(os, "fdatasync", os.fsync)
 
 
@@ -35,6 +36,17 @@ class FileSystem:
 
     def read(self, fd: int, length: int, offset: int) -> bytes:
         return os.pread(fd, length, offset)
+
+    def glance(self, fd: int, length: int, offset: int) -> bytes | None:
+        """What the page cache holds, all of it or None: the kernel is asked not to wait."""
+        if _NO_WAIT is None:
+            return None
+        found = bytearray(length)
+        try:
+            size = os.preadv(fd, [found], offset, _NO_WAIT)
+        except OSError:  # EAGAIN, or a file system that cannot promise it; `read` tells the rest
+            return None
+        return bytes(found) if size == length else None
 
     def truncate(self, fd: int, size: int) -> None:
         os.ftruncate(fd, size)
@@ -88,6 +100,9 @@ class _File:
     def read(self, offset: int, length: int) -> bytes:
         with told(f"read {self._path}"):
             return self._files.read(self._fd, length, offset)
+
+    def glance(self, offset: int, length: int) -> bytes | None:
+        return self._files.glance(self._fd, length, offset)
 
     def put(self, data: bytes, offset: int) -> None:
         with told(f"write {self._path}"):
