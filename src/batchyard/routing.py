@@ -34,10 +34,15 @@ class Routing:
         self._served: dict[str, tuple[Model, ...] | None] = dict.fromkeys(engines)
         self._aliases = dict(aliases or {})
         self._auto_alias = auto_alias
+        self._stands: str | None = None  # what `claude-*` stood for once every engine had told
 
     def learn(self, engine: str, models: Iterable[Model]) -> None:
         """Replace what `engine` serves; an empty list means it takes any name."""
         self._served[engine] = tuple(models)
+        served = [model.id for model in self.models()]
+        if self._stands not in served:
+            alone = len(served) == 1 and not self.pending()
+            self._stands = served[0] if alone else None
 
     def pending(self) -> list[str]:
         """Engines that have not told their models yet."""
@@ -54,13 +59,18 @@ class Routing:
         return list(found.values())
 
     def resolve(self, name: str) -> Route | None:
-        """The route for `name`: served, aliased, or (one model only) `claude-*`."""
+        """The route for `name`: served, aliased, or (one model only) `claude-*`.
+
+        A second model that turns up later leaves `claude-*` with the first: half a batch must not
+        end in errors because somebody started another engine.
+        """
         target = self._aliases.get(name, name)
         if route := self._serving(target):
             return route
         served = self.models()
-        if self._auto_alias and target.startswith("claude-") and len(served) == 1:
-            return self._serving(served[0].id)
+        only = served[0].id if len(served) == 1 else self._stands
+        if self._auto_alias and target.startswith("claude-") and only is not None:
+            return self._serving(only)
         return None
 
     def unknown_model_message(self, name: str) -> str:

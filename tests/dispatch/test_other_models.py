@@ -154,3 +154,19 @@ async def test_a_name_that_only_a_pattern_covers_is_no_strange_model(
     engine.serve("claude-x", "claude-*")
     await house.ended(batch)
     assert models_of(await house.lines(batch)) == {"claude-x"}
+
+
+async def test_a_second_model_that_turns_up_leaves_a_running_batch_with_the_first(
+    house: House, engine: Particular
+) -> None:
+    engine.serve("first")
+    requests = asks(3_000, model="claude-x")
+    await house.run(60)
+    engine.latency = 30.0
+    batch = await house.create(requests)
+    await house.run(3)
+    engine.serve("first", "second")
+    await house.ended(batch)
+    lines = await house.lines(batch)
+    assert all_echoed(lines, requests)
+    assert models_of(lines) == {"first"}
