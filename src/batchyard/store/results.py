@@ -40,7 +40,7 @@ class Results:
         written nothing comes at all. It never ends short, so neither may who sends it on. May be
         called more than once; close it (`aclose`) if it is not exhausted.
         """
-        ahead: deque[_Stretch] = deque()
+        ahead: deque[Stretch] = deque()
         try:
             for stretch in self._stretches(first, self.size if end is None else end):
                 # A segment is looked through in a thread while the one before it is sent.
@@ -55,7 +55,7 @@ class Results:
             for stretch in ahead:
                 stretch.close()
 
-    def _stretches(self, first: int, end: int) -> Iterator[_Stretch]:
+    def _stretches(self, first: int, end: int) -> Iterator[Stretch]:
         """The stretches that hold everything between `first` and `end`."""
         begin = 0
         for shard in self._shards:
@@ -64,17 +64,17 @@ class Results:
                 if offset < stop:
                     name = f"{results_name(shard.number, segment.fence)} of {self._batch_id}"
                     args = (self._segments, self._batch_id, shard.number, segment)
-                    yield _Stretch(name, offset, stop, partial(checksum.opened, *args))
+                    yield Stretch(name, offset, stop, partial(checksum.opened, *args))
                 begin += segment.size
 
 
-class _Stretch:
+class Stretch:
     """The bytes of one segment from `offset` up to `stop`, while they are being sent."""
 
     def __init__(self, name: str, offset: int, stop: int, opened: Callable[[], Reader]) -> None:
         self._name, self._offset, self._stop, self._opened = name, offset, stop, opened
 
-    def begin(self, threads: Executor) -> _Stretch:
+    def begin(self, threads: Executor) -> Stretch:
         """Have it opened, and looked through, in a thread."""
         self._threads = threads
         self._opening = asyncio.get_running_loop().run_in_executor(threads, self._opened)
@@ -113,7 +113,7 @@ class _Stretch:
             self._opening.result().close()
 
 
-async def _sent(ahead: deque[_Stretch]) -> AsyncIterator[bytes]:
+async def _sent(ahead: deque[Stretch]) -> AsyncIterator[bytes]:
     """The first stretch, which is then closed."""
     async for piece in ahead[0].pieces():
         yield piece

@@ -201,29 +201,31 @@ def refused_body_kept() -> None:
 def short_segment_ends_cleanly() -> None:
     """A download whose bytes are lost ends as if it were whole."""
     from batchyard.errors import Damaged
-    from batchyard.store.results import Results
+    from batchyard.store.results import Stretch
 
-    def segment(read: Any) -> Any:
-        def pieces(self: Any, *arguments: Any) -> Any:
+    def pieces(sound: Any) -> Any:
+        async def until_the_loss(self: Any) -> Any:
             with contextlib.suppress(Damaged):
-                yield from read(self, *arguments)
+                async for piece in sound(self):
+                    yield piece
 
-        return pieces
+        return until_the_loss
 
-    swap(Results, "_segment", segment)
+    swap(Stretch, "pieces", pieces)
 
 
 @caught_by(f"{FENCES}::test_a_late_worker_changes_nothing")
 def late_bytes_read() -> None:
     """Results are read to the end of each file, whatever a late writer appended."""
-    from batchyard.store.results import Results, results_name
+    from batchyard.store.results import Stretch
 
-    def segment(self: Any, shard: int, counted: Any) -> Any:
-        name = results_name(shard, counted.fence)
-        with contextlib.closing(self._segments.read(self._batch_id, name)) as whole:
-            yield whole.read(0, 1 << 30)
+    async def pieces(self: Any) -> Any:
+        segment, offset = await self._opening, self._offset
+        while piece := segment.read(offset, 1 << 20):
+            offset += len(piece)
+            yield piece
 
-    swap(Results, "_segment", lambda _: segment)
+    swap(Stretch, "pieces", lambda _: pieces)
 
 
 @caught_by("tests/store/test_results.py::test_large_results_come_in_pieces_of_at_most_a_mebibyte")
