@@ -130,6 +130,7 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data())
     def delete(self, data: Any) -> None:
         if known := self.some(data):
+            self.flush()  # or a commit under way could end it between the look and the act
             ended = self.run(lambda: self.room.look(known.batch)).ended_at is not None
             try:
                 self.run(lambda: self.room.store.delete(WORKSPACE, known.batch.id))
@@ -142,6 +143,7 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data())
     def archive(self, data: Any) -> None:
         if known := self.some(data):
+            self.flush()  # likewise, between the act and the look
             self.run(lambda: self.room.store.archive(known.batch.id))
             known.archived = self.run(lambda: self.room.look(known.batch)).ended_at is not None
 
