@@ -32,7 +32,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         ([], {}),
         (["--host", "::1"], {"host": "::1"}),
         (["--port", "0"], {"port": 0}),
-        (["--data-dir", "/tmp/x"], {"data_dir": Path("/tmp/x")}),
+        (["--data-dir", "/tmp/no-such-place"], {"data_dir": Path("/tmp/no-such-place")}),
         (["--engine", "simulator", "--engine", "http://h"], {"engines": ("simulator", "http://h")}),
         (["--role", "api"], {"role": "api"}),
         (["--concurrency", "auto"], {}),

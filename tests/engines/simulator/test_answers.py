@@ -29,14 +29,13 @@ async def test_equal_params_get_equal_answers_in_any_order_and_at_any_load() -> 
 
 
 async def test_how_the_json_is_written_makes_no_difference() -> None:
-    one = Ask(
-        b'{"model":"simulator-1","messages":[{"role":"user","content":"Hi there"}]}', "simulator-1"
+    one = b'{"model":"simulator-1","max_tokens":64,"messages":[{"role":"user","content":"Hi you"}]}'
+    two = (
+        b'{ "messages" : [{"content":"Hi \\u0079ou","role":"user"}],'
+        b'"max_tokens":64,"model":"simulator-1" }'
     )
-    two = Ask(
-        b'{ "messages" : [{"content":"Hi \\u0074here","role":"user"}],"model":"simulator-1" }',
-        "simulator-1",
-    )
-    assert await message(simulator(), one) == await message(simulator(), two)  # fmt: skip
+    answers = [await message(simulator(), Ask(params, "simulator-1")) for params in (one, two)]
+    assert answers[0] == answers[1]
 
 
 async def test_streaming_and_tags_make_no_difference_to_the_answer() -> None:
@@ -88,7 +87,7 @@ def test_any_text_gets_one_line_of_valid_utf8(question: str) -> None:
 def _raw(question: str) -> Ask:
     encoded = json.dumps(question)
     turn = '{"role":"user","content":%s}' % encoded  # noqa: UP031 (a surrogate must stay escaped)
-    return Ask(f'{{"model":"simulator-1","messages":[{turn}]}}'.encode(), "simulator-1")
+    return Ask(f'{{"max_tokens":64,"messages":[{turn}]}}'.encode(), "simulator-1")
 
 
 async def test_content_without_text_is_answered_too() -> None:
@@ -116,6 +115,21 @@ async def test_room_enough_ends_the_turn() -> None:
     assert (answer["stop_reason"], answer["stop_sequence"]) == ("end_turn", None)
     size = len(answer["content"][0]["text"].encode())
     assert answer["usage"]["output_tokens"] == -(-size // 4)
+
+
+@pytest.mark.parametrize(
+    ("room", "fault"),
+    [
+        (None, "Field required"),
+        (-1, "must be greater than or equal to 0"),
+        (0.5, "Input should be a valid integer"),
+        ("7", "Input should be a valid integer"),
+        (True, "Input should be a valid integer"),
+    ],
+)
+async def test_what_is_no_room_is_refused_as_by_a_real_engine(room: object, fault: str) -> None:
+    with pytest.raises(Rejected, match=f"max_tokens: {fault}"):
+        await message(simulator(), ask(max_tokens=room))
 
 
 async def test_no_room_at_all_gives_nothing() -> None:

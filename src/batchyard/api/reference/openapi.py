@@ -151,7 +151,7 @@ def _live() -> _Json:
                 "Passed to an engine that serves `model`, before any batch work; with "
                 '`"stream": true` the events are passed on as they come.',
                 ok("Message") | errors(400, 401, 403, 404, 413, 429, 502, 503, 504, 529),
-                body="MessageParams",
+                body="MessageCall",
             )
         },
         "/v1/messages/count_tokens": {
@@ -160,7 +160,7 @@ def _live() -> _Json:
                 "Count the tokens of a message",
                 "Asked of an engine that serves `model` and can count.",
                 ok("TokenCount") | errors(400, 401, 403, 404, 413, 429, 502, 503, 504, 529),
-                body="MessageParams",
+                body="TokenCountCall",
             )
         },
     }

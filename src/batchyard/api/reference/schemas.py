@@ -17,7 +17,9 @@ def extra_schemas() -> _Json:
         "MessageBatchPage": _page("MessageBatch"),
         "ModelPage": _page("ModelInfo"),
         "NewMessageBatch": _new_batch(),
-        "MessageParams": _params(),
+        "MessageParams": _params(tokens_min=1),
+        "MessageCall": _params(tokens_min=0),
+        "TokenCountCall": _params(tokens_min=None),
         "Message": _message(),
         "MessageBatchResult": _result(),
     }
@@ -51,14 +53,16 @@ def _new_batch() -> _Json:
     }
 
 
-def _params() -> _Json:
+def _params(tokens_min: int | None) -> _Json:
+    """With a `max_tokens` from `tokens_min` up; None where no answer is asked for."""
+    room = {"max_tokens": {"type": "integer", "minimum": tokens_min}}
     return {
         "type": "object",
         "description": "The body of a Messages call; fields not named here are passed on.",
-        "required": ["model", "max_tokens", "messages"],
+        "required": ["model", *(() if tokens_min is None else room), "messages"],
         "properties": {
             "model": {"type": "string"},
-            "max_tokens": {"type": "integer", "minimum": 1},
+            **({} if tokens_min is None else room),
             "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
             "system": {"type": ["string", "array"]},
             "tools": {"type": "array", "items": {"type": "object"}},

@@ -34,7 +34,7 @@ def answer(prompt: Prompt, digest: bytes, length: int) -> Said:
     `length` is the mean length in tokens of free text, 0 for a sentence.
     """
     seed = int.from_bytes(digest[:8], "big")
-    room = _max_tokens(prompt)
+    room = prompt.room
     if room == 0:
         return Said([], "max_tokens", None, 0)
     if tools := prompt.forced_tools():
@@ -46,21 +46,16 @@ def answer(prompt: Prompt, digest: bytes, length: int) -> Said:
     return _text(prompt, text, room)
 
 
-def _max_tokens(prompt: Prompt) -> int | None:
-    wanted = prompt.params.get("max_tokens")
-    return wanted if isinstance(wanted, int) and wanted >= 0 else None
-
-
 def _filled(prompt: Prompt, schema: dict[str, Any], seed: int) -> Any:
     return Filler(schema, prompt.subject, prompt.words, seed).value()
 
 
-def _tool_use(prompt: Prompt, tool: dict[str, Any], digest: bytes, room: int | None) -> Said:
+def _tool_use(prompt: Prompt, tool: dict[str, Any], digest: bytes, room: int) -> Said:
     schema = tool.get("input_schema")
     seed = int.from_bytes(digest[8:16], "big")
     value = _filled(prompt, schema if isinstance(schema, dict) else {"type": "object"}, seed)
     spent = tokens(len(msgspec.json.encode(value))) + 8
-    cut = room is not None and spent > room
+    cut = spent > room
     block = {
         "type": "tool_use",
         "id": f"toolu_01{digest[:11].hex()}",
@@ -68,11 +63,11 @@ def _tool_use(prompt: Prompt, tool: dict[str, Any], digest: bytes, room: int | N
         "input": {} if cut or not isinstance(value, dict) else value,
     }
     if cut:
-        return Said([block], "max_tokens", None, room or 0)
+        return Said([block], "max_tokens", None, room)
     return Said([block], "tool_use", None, spent)
 
 
-def _text(prompt: Prompt, text: str, room: int | None) -> Said:
+def _text(prompt: Prompt, text: str, room: int) -> Said:
     """`text` up to the first stop sequence or the last allowed token, whichever comes first."""
     reason, found = "end_turn", None
     stops = prompt.params.get("stop_sequences")
@@ -80,7 +75,7 @@ def _text(prompt: Prompt, text: str, room: int | None) -> Said:
         if isinstance(stop, str) and stop and stop in text:
             text, reason, found = text[: text.index(stop)], "stop_sequence", stop
     encoded = text.encode()
-    if room is not None and tokens(len(encoded)) > room:
+    if tokens(len(encoded)) > room:
         text = encoded[: room * BYTES_PER_TOKEN].decode(errors="ignore")
         return Said([{"type": "text", "text": text}], "max_tokens", None, room)
     spent = max(1, tokens(len(encoded)))

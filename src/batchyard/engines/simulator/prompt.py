@@ -99,6 +99,19 @@ class Prompt:
             raise _refused(f"Tool '{choice.get('name')}' not found in provided tools")
         return found
 
+    @cached_property
+    def room(self) -> int:
+        """The most tokens an answer may have; raises `Rejected` for what is no such number."""
+        wanted = self.params.get("max_tokens")
+        if wanted is None:
+            raise _refused("max_tokens: Field required")
+        whole = isinstance(wanted, int | float) and wanted == int(wanted)
+        if not whole or isinstance(wanted, bool):
+            raise _refused("max_tokens: Input should be a valid integer")
+        if wanted < 0:
+            raise _refused("max_tokens: must be greater than or equal to 0")
+        return int(wanted)
+
     def digest(self, seed: int) -> bytes:
         """32 bytes that depend on what is asked and on `seed` alone."""
         key = seed.to_bytes(16, "big", signed=True)
