@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
 
 from batchyard import wire
 from batchyard.api.context import Compat, Live
+from batchyard.clock import ManualClock
 from batchyard.engine import Ask, Forwarded, Model, Operation
 from batchyard.errors import (
     Unavailable,
@@ -134,27 +138,59 @@ async def test_a_model_nobody_serves_is_404_with_the_nearest_name(server: Server
     assert "Did you mean tiny?" in answer.json()["error"]["message"]
 
 
-async def test_an_engine_that_has_not_told_its_models_is_waited_for(server: Server) -> None:
-    table = Live({"e": Scripted()}, Routing(["e"]))
-    async with server.other(live=table) as client:
-        answer = await client.post("/v1/messages", json=PARAMS)
+async def report(server: Server, *models: str, state: str = "up") -> None:
+    served = tuple(Model(name) for name in models)
+    engine = EngineReport("e", "messages", "http://e", state, "", 0, 0, 1, served, 0)
+    await server.store.report_engines([engine])
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/models/tiny"])
+async def test_the_first_words_of_an_engine_are_waited_for(server: Server, path: str) -> None:
+    method = "POST" if path == "/v1/messages" else "GET"
+    async with server.other(live=Live({"e": Scripted()}, Routing(["e"]))) as client:
+        asked = asyncio.create_task(client.request(method, path, json=PARAMS))
+        await server.clock.advance(0.5)
+        await report(server, state="starting")
+        await server.clock.advance(0.5)
+        assert not asked.done()
+        await report(server, "tiny")
+        await _until(server.clock, asked)
+        assert (await asked).status_code == 200
+
+
+async def test_they_are_waited_for_two_seconds_at_most(server: Server) -> None:
+    async with server.other(live=Live({"e": Scripted()}, Routing(["e"]))) as client:
+        asked = asyncio.create_task(client.post("/v1/messages", json=PARAMS))
+        began = server.clock.monotonic()
+        await _until(server.clock, asked)
+        assert 2 <= server.clock.monotonic() - began < 3
+    answer = asked.result()
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "2"
     assert "Waiting for e" in answer.json()["error"]["message"]
 
 
+async def test_an_engine_that_is_down_is_not_waited_for(server: Server) -> None:
+    await report(server, state="waiting")
+    async with server.other(live=Live({"e": Scripted()}, Routing(["e"]))) as client:
+        assert (await client.post("/v1/messages", json=PARAMS)).status_code == 503
+        assert (await client.get("/v1/models")).json()["data"] == []
+
+
+async def _until(clock: ManualClock, done: asyncio.Task[Any]) -> None:
+    """Move on to each sleeper in turn, and never while somebody is at work instead."""
+    while not done.done():
+        if clock.next_wake() is None:
+            await asyncio.sleep(0)
+        else:
+            clock.wake_next(within=1)
+
+
 async def test_models_are_learned_from_the_reports_once_a_second(server: Server) -> None:
-    engine = Scripted()
-
-    async def report(*models: str) -> None:
-        served = tuple(Model(name) for name in models)
-        state = EngineReport("e", "messages", "http://e", "up", "", 0, 0, 1, served, 0)
-        await server.store.report_engines([state])
-
-    async with server.other(live=Live({"e": engine}, Routing(["e"]))) as client:
-        await report("old")
+    async with server.other(live=Live({"e": Scripted()}, Routing(["e"]))) as client:
+        await report(server, "old")
         assert (await client.get("/v1/models/old")).status_code == 200
-        await report("new")
+        await report(server, "new")
         assert (await client.get("/v1/models/new")).json()["type"] == "error"
         await server.clock.advance(1)
         assert (await client.get("/v1/models/new")).json()["type"] == "model"

@@ -24,7 +24,7 @@ from batchyard.errors import (
 )
 
 ASK = Ask(
-    b'{"model":"simulator-1","messages":[{"role":"user","content":"Gr\xc3\xbc\xc3\x9fe"}]}',
+    b'{"max_tokens":64,"messages":[{"role":"user","content":"Gr\xc3\xbc\xc3\x9fe"}]}',
     "simulator-1",
     trace="t-1",
     api_version="2026-10-21",

@@ -46,7 +46,7 @@ class Catalogue:
         return sorted(models, key=lambda model: (-model.created_at, model.id))
 
     async def _refresh(self) -> None:
-        await self._context.live.refresh(self._context.store, self._context.clock)
+        await self._context.live.first_words(self._context.store, self._context.clock)
 
 
 def _lifecycles(call: Call) -> list[str]:

@@ -34,6 +34,12 @@ NEARBY: tuple[Network, ...] = tuple(
 REFRESH_SECONDS = 1.0
 """How old the api process's view of the engines may get."""
 
+STARTING_SECONDS = 2.0
+"""How long a call waits for the first words of an engine that is starting."""
+
+STARTING_LOOK_SECONDS = 0.05
+"""How old the view may get meanwhile."""
+
 
 class Live:
     """The engines a live call can reach from this process, and the table of models.
@@ -50,8 +56,27 @@ class Live:
 
     async def refresh(self, store: Store, clock: Clock) -> None:
         """Bring `reports` and `routing` up to date if they are older than a second."""
+        await self._look(store, clock, REFRESH_SECONDS)
+
+    async def first_words(self, store: Store, clock: Clock) -> None:
+        """Wait until every engine has told its models, or why it cannot: for two seconds at most.
+
+        The server accepts work before its engines have answered, and its first caller should not
+        have to learn that.
+        """
+        until = clock.monotonic() + STARTING_SECONDS
+        await self.refresh(store, clock)
+        while self._starting() and clock.monotonic() < until:
+            await clock.sleep(STARTING_LOOK_SECONDS)
+            await self._look(store, clock, STARTING_LOOK_SECONDS)
+
+    def _starting(self) -> bool:
+        reports = (self.reports.get(name) for name in self.routing.pending())
+        return any(report is None or report.state == "starting" for report in reports)
+
+    async def _look(self, store: Store, clock: Clock, age: float) -> None:
         now = clock.monotonic()
-        if self._looked_at is not None and now - self._looked_at < REFRESH_SECONDS:
+        if self._looked_at is not None and now - self._looked_at < age:
             return
         self._looked_at = now
         for report in await store.engine_reports():

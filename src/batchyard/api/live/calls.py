@@ -14,7 +14,7 @@ from starlette.types import Receive
 from batchyard import wire
 from batchyard.api import failures, render
 from batchyard.api.call import Call
-from batchyard.api.context import ApiContext
+from batchyard.api.context import STARTING_SECONDS, ApiContext
 from batchyard.api.live.body import model_of, read_body, refuse_dropped
 from batchyard.api.live.refusal import close, passed_on, refusal
 from batchyard.engine import Ask, Forwarded, Operation
@@ -25,7 +25,6 @@ from batchyard.errors import (
 )
 from batchyard.routing import Route
 
-STARTING_SECONDS = 2
 DOWN_SECONDS = 10
 
 _T = TypeVar("_T")
@@ -84,6 +83,9 @@ class LiveCalls:
         await self._live.refresh(self._context.store, self._context.clock)
         routing = self._live.routing
         route = routing.resolve(name)
+        if route is None and routing.pending():
+            await self._live.first_words(self._context.store, self._context.clock)
+            route = routing.resolve(name)
         if route is not None:
             return route
         if waiting := routing.pending():
@@ -91,7 +93,7 @@ class LiveCalls:
                 f"Waiting for {', '.join(waiting)} to say which models it serves.",
                 fix="See /readyz?verbose for the reason.",
                 code="engine_unavailable",
-                retry_after=STARTING_SECONDS,
+                retry_after=round(STARTING_SECONDS),
             )
         raise NotFound(routing.unknown_model_message(name[:200]), code="unknown_model")
 
