@@ -23,6 +23,7 @@ from benchmarks.measuring import call, median, table
 from benchmarks.served import Served, served
 
 RUNS = 7
+WEIGHED = 3
 REQUESTS, BYTES = 100_000, 256_000_000
 BATCHES, SMALL_BYTES = 10, 20_000_000
 MODEL = "simulator-1"
@@ -33,19 +34,26 @@ ENGINE = "simulator:slots=1,latency=1h"
 @dataclass(frozen=True, slots=True)
 class Created:
     """One create. Times in seconds: until it is answered, from there until its first request is
-    about to be asked; memory in bytes over idle until then; CPU seconds of the api process."""
+    about to be asked; CPU seconds of all processes until the answer."""
 
     floor: float
     answered: float
     asked: float
-    grown_at_create: int
-    grown_at_plan: int
     cpu: float
 
     @property
     def ratio(self) -> float:
         """How many times the floor."""
         return self.answered / self.floor
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """Bytes of anonymous memory over idle: the most until the answer, and from there until the
+    first request is about to be asked."""
+
+    create: int
+    plan: int
 
 
 class Scale:
@@ -115,27 +123,47 @@ def posted(url: str, body: Path) -> tuple[float, str]:
 
 
 def created(server: Served, body: Path) -> Created:
-    """A copy, then a create of the same bytes, watched until its requests may be asked."""
+    """A copy, then a create of the same bytes, until its requests may be asked."""
     floor = copied(body, server.data_dir.parent / "copy")
-    scale, used = Scale(server), server.cpu_seconds()
+    used = server.cpu_seconds()
+    answered, batch_id = posted(server.url, body)
+    cpu, began = server.cpu_seconds() - used, time.perf_counter()
+    _planned(server, batch_id)
+    asked = time.perf_counter() - began
+    ended(server.url, batch_id)
+    return Created(floor, answered, asked, cpu)
+
+
+def weighed(server: Served, body: Path) -> Grown:
+    """The same, watched; for itself, since weighing a process holds it up."""
+    scale = Scale(server)
     try:
-        answered, batch_id = posted(server.url, body)
-        cpu, at_create = server.cpu_seconds() - used, scale.grown()
-        began = time.perf_counter()
-        results = server.data_dir / "batches" / batch_id / "results"
-        while not results.exists():
-            time.sleep(0.002)
-        asked = time.perf_counter() - began
+        _, batch_id = posted(server.url, body)
+        at_create = scale.grown()
+        _planned(server, batch_id)
     finally:
         scale.close()
-    # Only so that no run begins with the engine's one slot in the hands of the last one.
-    call(server.url, f"/v1/messages/batches/{batch_id}/cancel", method="POST")
-    return Created(floor, answered, asked, at_create, scale.grown(), cpu)
+    ended(server.url, batch_id)
+    return Grown(at_create, scale.grown())
+
+
+def _planned(server: Served, batch_id: str) -> None:
+    results = server.data_dir / "batches" / batch_id / "results"
+    while not results.exists():
+        time.sleep(0.002)
+
+
+def ended(url: str, batch_id: str) -> None:
+    """Cancel the batch and see its end, so that the next run has the machine to itself."""
+    path = f"/v1/messages/batches/{batch_id}"
+    call(url, f"{path}/cancel", method="POST")
+    while call(url, path)["processing_status"] != "ended":
+        time.sleep(0.1)
 
 
 def main() -> None:
     """Run in turn, print one table."""
-    large, small = list[Created](), list[Created]()
+    rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         body = prepared(folder, "large.json", REQUESTS, BYTES)
@@ -143,23 +171,23 @@ def main() -> None:
         with served(folder / "data", "--engine", ENGINE) as server:
             posted(server.url, prepared(folder, "warm.json", 200, 100_000))
             time.sleep(1)
-            for number in range(RUNS):
-                large.append(created(server, body))
-                print(f"run {number + 1} of {RUNS}: {large[-1]}", file=sys.stderr)
-            for number in range(BATCHES):
-                small.append(created(server, few))
-                print(f"batch {number + 1} of {BATCHES}: {small[-1]}", file=sys.stderr)
+            what = f"{REQUESTS:,} requests, {BYTES // 10**6} MB"
+            rows.append(_row(what, server, body, RUNS))
+            what = f"{BATCHES} batches of {REQUESTS:,} requests, {SMALL_BYTES // 10**6} MB each"
+            rows.append(_row(what, server, few, BATCHES))
             server.kill()
-    rows = [_row(f"{REQUESTS:,} requests, {BYTES // 10**6} MB", large)]
-    rows.append(
-        _row(f"{BATCHES} batches of {REQUESTS:,} requests, {SMALL_BYTES // 10**6} MB each", small)
-    )
     head = ["create", "cp + fsync s", "answered s", "ratio (median of pairs)"]
     head += ["CPU s", "MB over idle", "and until planned", "answer to first request s"]
     print(table("Create over loopback", head, rows))
 
 
-def _row(what: str, runs: list[Created]) -> list[str]:
+def _row(what: str, server: Served, body: Path, times: int) -> list[str]:
+    runs = list[Created]()
+    for number in range(times):
+        runs.append(created(server, body))
+        print(f"run {number + 1} of {times}: {runs[-1]}", file=sys.stderr)
+    grown = [weighed(server, body) for _ in range(WEIGHED)]
+    print(*grown, file=sys.stderr)
     ratios = [run.ratio for run in runs]
     return [
         what,
@@ -167,8 +195,8 @@ def _row(what: str, runs: list[Created]) -> list[str]:
         f"{median([run.answered for run in runs]):.3f}",
         f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})",
         f"{median([run.cpu for run in runs]):.2f}",
-        f"{max(run.grown_at_create for run in runs) / 1e6:.0f}",
-        f"{max(run.grown_at_plan for run in runs) / 1e6:.0f}",
+        f"{max(one.create for one in grown) / 1e6:.0f}",
+        f"{max(one.plan for one in grown) / 1e6:.0f}",
         f"{median([run.asked for run in runs]):.2f}",
     ]
 
