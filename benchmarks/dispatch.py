@@ -2,7 +2,7 @@
 
 The loop sends prepared bodies over 256 connections, looks at no answer and keeps none. Batchyard
 checks every request, renders and syncs every result; its rate counts from the first call the
-upstream saw to `ended`.
+upstream saw to the end of the batch.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,21 +67,21 @@ def by_client(name: str, url: str, bodies: Path, connections: int = CONNECTIONS)
 
 
 def by_batch(server: Served, url: str, requests: int) -> Run:
-    """As many requests as one batch."""
+    """As many requests as one batch. It is asked for seldom: the bare loop is left alone too."""
     entries = [{"custom_id": f"r{n}", "params": params(n)} for n in range(requests)]
     call(url, "/stats", method="DELETE")
     used = server.cpu_seconds()
     batch = call(server.url, "/v1/messages/batches", {"requests": entries})
-    answered = time.perf_counter()
     while batch["processing_status"] != "ended":
-        time.sleep(0.02)
+        time.sleep(0.25)
         batch = call(server.url, f"/v1/messages/batches/{batch['id']}")
-    ended, stats = time.perf_counter() - answered, call(url, "/stats")
-    assert batch["request_counts"]["succeeded"] == requests == stats["calls"], batch
-    # What passes between the last call and `ended` is ours; planning comes before the first.
-    seconds = max(stats["seconds"], ended - (stats["first"] - answered))
     cpu = (server.cpu_seconds() - used) / requests * 1e6
-    return Run(requests / seconds, cpu, stats["busy"])
+    stats = call(url, "/stats")
+    assert batch["request_counts"]["succeeded"] == requests == stats["calls"], batch
+    # What passes between the last call and the end is ours; planning comes before the first.
+    ended = datetime.fromisoformat(batch["ended_at"]).timestamp()
+    first = time.time() - (time.perf_counter() - stats["first"])
+    return Run(requests / max(stats["seconds"], ended - first), cpu, stats["busy"])
 
 
 def compared(latency: float, requests: int) -> tuple[list[Run], list[Run]]:
@@ -102,7 +103,7 @@ def compared(latency: float, requests: int) -> tuple[list[Run], list[Run]]:
 def main() -> None:
     """Run in turn, print one table."""
     rows = []
-    for words, latency, requests in (("at once", 0.0, 40_000), ("after 50 ms", 0.05, 20_000)):
+    for words, latency, requests in (("at once", 0.0, 100_000), ("after 50 ms", 0.05, 20_000)):
         bare, ours = compared(latency, requests)
         ratios = [our.rate / their.rate for their, our in zip(bare, ours, strict=True)]
         for name, runs in ((f"bare loop, {words}", bare), (f"Batchyard, {words}", ours)):
