@@ -36,7 +36,9 @@ TOKENS_MAX = 2**53
 
 def tokens(told: int | None) -> int:
     """The count an engine told, 0 where it told none; nonsense is brought into range."""
-    return min(max(told or 0, 0), TOKENS_MAX)
+    if not told or told < 0:
+        return 0
+    return told if told <= TOKENS_MAX else TOKENS_MAX
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -147,16 +148,17 @@ def result_head(line: bytes | memoryview) -> ResultHead | None:
 # -- messages -------------------------------------------------------------------------------------
 
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
 
 
-class _UsageNumbers(msgspec.Struct):
+class _UsageNumbers(msgspec.Struct, gc=False):
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
 
 
-class _MessageHead(msgspec.Struct):
+class _MessageHead(msgspec.Struct, gc=False):
     type: Literal["message"]
     content: list[msgspec.Raw]
     usage: _UsageNumbers
@@ -192,9 +194,14 @@ def with_service_tier(message: bytes, tier: str) -> bytes:
     """`message` with `usage.service_tier` set; every other value keeps its bytes."""
     fields = _raw_object.decode(message)
     usage = _raw_object.decode(fields["usage"])
-    usage["service_tier"] = msgspec.Raw(msgspec.json.encode(tier))
-    fields["usage"] = msgspec.Raw(msgspec.json.encode(usage))
-    return msgspec.json.encode(fields)
+    usage["service_tier"] = _tier(tier)
+    fields["usage"] = msgspec.Raw(_encode(usage))
+    return _encode(fields)
+
+
+@lru_cache(maxsize=8)
+def _tier(name: str) -> msgspec.Raw:
+    return msgspec.Raw(_encode(name))
 
 
 def with_fields(params: bytes, **changes: object) -> bytes:
@@ -204,8 +211,8 @@ def with_fields(params: bytes, **changes: object) -> bytes:
         if value is None:
             fields.pop(name, None)
         else:
-            fields[name] = msgspec.Raw(msgspec.json.encode(value))
-    return msgspec.json.encode(fields)
+            fields[name] = msgspec.Raw(_encode(value))
+    return _encode(fields)
 
 
 def one_line(json_text: bytes) -> bytes:
@@ -227,7 +234,7 @@ def mended(body: bytes) -> bytes:
 def _safe(value: object) -> bytes:
     """JSON of `value` even where its strings hold lone surrogates."""
     try:
-        return msgspec.json.encode(value)
+        return _encode(value)
     except (UnicodeEncodeError, ValueError):
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

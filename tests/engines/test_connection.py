@@ -21,6 +21,10 @@ class Wire(asyncio.Transport):
         self.sent = b""
         self.aborted = False
         self.reading = True
+        self.kept_back = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.kept_back
 
     def write(self, data: Any) -> None:
         self.sent += bytes(data)
@@ -143,6 +147,22 @@ def test_a_loss_before_any_answer_tells_whether_the_request_had_left(
     (end,) = heard.ends
     assert isinstance(end, Broken)
     assert (end.phase, end.reason, end.reused) == (phase, "connection reset by peer", False)
+
+
+@pytest.mark.parametrize("kept_back", [0, 1])
+def test_a_connection_that_has_not_sent_all_of_its_request_carries_no_other(kept_back: int) -> None:
+    idle: list[object] = []
+    heard, wire, connection = Heard(), Wire(), Connection(idle.append)
+
+    async def run() -> None:
+        connection.connection_made(wire)
+        connection.begin(b"HEAD", b"BODY", heard, total_seconds=None, idle_seconds=None)
+        wire.kept_back = kept_back
+        connection.data_received(framed(b"early", chunked=False))
+
+    asyncio.run(run())
+    assert (heard.body, heard.ends) == (b"early", ["done"])
+    assert (wire.aborted, idle) == ((True, []) if kept_back else (False, [connection]))
 
 
 def test_what_comes_after_an_answer_costs_the_connection_and_nothing_else() -> None:

@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._total_seconds = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
         self._answering = self._until_close = False
-        self._flushed = self._heard = True
+        self._heard, self._held_up = True, False
         self._exchanges = 0
 
     # -- what the client does ---------------------------------------------------------------------
@@ -123,6 +123,12 @@ class Connection(asyncio.Protocol):
             phase = "answering" if self._answering else sent
             receiver.broken(Broken(reason, phase, reused=self._exchanges > 1))
 
+    @property
+    def _flushed(self) -> bool:
+        """Whether all of the request was handed to the kernel. Of a transport that was lost only
+        large remains are known, and less counts as sent: it is then not sent again at once."""
+        return not self._held_up and self._transport.get_write_buffer_size() == 0
+
     def hold_back(self, buffered: int) -> None:
         """Stop reading while the reader of a streamed answer is slower than the engine."""
         if self._transport.is_closing():
@@ -138,15 +144,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", transport)
-        # With marks this low, pause_writing and resume_writing tell when all of a request has been
-        # handed to the kernel. A high mark of zero would make the TLS transport pause on nothing.
-        self._transport.set_write_buffer_limits(high=1, low=0)
+        # Up to the high mark uvloop keeps what is written until the end of the turn: the requests
+        # of a turn leave together, and the engine is woken once for them, not once for each.
+        self._transport.set_write_buffer_limits(high=_JOIN_BYTES, low=0)
 
     def pause_writing(self) -> None:
-        self._flushed = False
+        self._held_up = True
 
     def resume_writing(self) -> None:
-        self._flushed = True
+        self._held_up = False
 
     def data_received(self, data: bytes) -> None:
         if self._receiver is None:

@@ -53,7 +53,8 @@ class Committer:
     def __init__(self, catalog: Catalog, clock: Clock, runner: Runner | None = None) -> None:
         self._catalog, self._clock = catalog, clock
         self._runner = runner or ThreadRunner()
-        self._changed = self._runner.changed  # guards what both threads touch:
+        self._changed = self._runner.changed
+        self._lock = self._runner.lock  # guards what both threads touch:
         self._dirty: dict[Tail, None] = {}  # tails with lines, or released
         self._queued_bytes = self._handed_in = self._clean = 0
         self._urgent = self._closing = False
@@ -80,7 +81,7 @@ class Committer:
         """Hand in the one line of a request; False when it has one already or the shard is lost."""
         if self._loop is None:
             self._start()
-        with self._changed:
+        with self._lock:
             self._check_alive()
             if not tail.take(custom_id, outcome, line):
                 return False

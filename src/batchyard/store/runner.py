@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeVar
 
 SYNCS_AT_ONCE = 8
@@ -23,8 +24,10 @@ class Pause(NamedTuple):
 
 
 class Runner(Protocol):
-    """Runs rounds beside the event loop. `changed` is the lock both sides take, and the bell."""
+    """Runs rounds beside the event loop. `lock` is what both sides take, `changed` its bell: to
+    enter that is to take the lock too, at four times the price."""
 
+    lock: AbstractContextManager[object]
     changed: threading.Condition
 
     def start(self, rounds: Iterator[Pause]) -> None:
@@ -44,7 +47,8 @@ class ThreadRunner:
     """`Runner` with a thread, and threads beside it for acts that mostly wait for the disk."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
         self._pool = ThreadPoolExecutor(SYNCS_AT_ONCE, "batchyard-sync")
         self._thread: threading.Thread | None = None
 

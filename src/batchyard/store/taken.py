@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -15,11 +16,10 @@ from batchyard.store.segments import checksum
 from batchyard.store.segments.contract import Appender, Reader
 
 _WINDOW = 1024 * 1024
-_AHEAD_BYTES = 32 * 1024
-_BEFORE_ID, _AFTER_ID, _LAST = b'{"custom_id":"', b'","params":{', b"}}\n"
-_ID_AT = len(_BEFORE_ID)
-_PARAMS_AFTER_ID = len(_AFTER_ID) - 1
-_HEAD_BYTES = _ID_AT + CUSTOM_ID_MAX + len(_AFTER_ID)
+_AHEAD_BYTES = 128 * 1024
+_HEAD = re.compile(rb'\{"custom_id":"([\w-]{1,%d})","params":(?=\{)' % CUSTOM_ID_MAX)
+_HEAD_BYTES = len(b'{"custom_id":"","params":{') + CUSTOM_ID_MAX
+_LAST = b"}}\n"
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -144,45 +144,37 @@ def request_line(custom_id: str, params: bytes) -> bytes:
 
 def entries(requests: Reader) -> list[Entry]:
     """The requests of a segment, in order, without reading a params object into memory."""
-    found, start, near = [], 0, _Near(requests)
-    for end in near.line_ends():
-        head = near.read(start, min(_HEAD_BYTES, end - start))
-        quote = head.find(b'"', _ID_AT)
-        params = start + quote + _PARAMS_AFTER_ID
-        if not (
-            head.startswith(_BEFORE_ID)
-            and head[:quote].isascii()
-            and head.startswith(_AFTER_ID, max(quote, 0))
-            and params + len(_LAST) < end
-            and near.read(end - len(_LAST), len(_LAST)) == _LAST
-        ):
-            raise Damaged(f"a request segment is damaged at byte {start}")
-        found.append(Entry(head[_ID_AT:quote].decode("ascii"), params, end - 2 - params))
-        start = end
+    found = []
+    for text, start, end, offset, length in _line_places(requests):
+        head = _HEAD.match(text, start, end)
+        if head is None or head.end() + len(_LAST) >= end or not text.startswith(_LAST, end - 3):
+            raise Damaged(f"a request segment is damaged at byte {offset}")
+        before = head.end() - start
+        found.append(Entry(head[1].decode("ascii"), offset + before, length - before - 2))
     return found
 
 
-class _Near:
-    """A segment read window by window. What lies in the present one needs no read of its own: each
-    would let another thread have its turn, and there are two for every line."""
+def _line_places(segment: Reader) -> Iterator[tuple[bytes, int, int, int, int]]:
+    """(text, start, end, offset, length) of each line, `text[start:end]` being the line at `offset`
+    of the segment. A last line without its newline is none.
 
-    def __init__(self, segment: Reader) -> None:
-        self._segment, self._window, self._offset = segment, b"", 0
-
-    def line_ends(self) -> Iterator[int]:
-        """Where each line ends, its newline included; a last line without one ends nowhere."""
-        while window := self._segment.read(self._offset, _WINDOW):
-            self._window, newline = window, -1
-            while (newline := window.find(b"\n", newline + 1)) >= 0:
-                yield self._offset + newline + 1
-            self._offset += len(window)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """`length` bytes at `offset`."""
-        start = offset - self._offset
-        if 0 <= start <= len(self._window) - length:
-            return self._window[start : start + length]
-        return self._segment.read(offset, length)
+    The text is a window of the segment: a read for each line would let another thread have its turn
+    each time. A line that the edge of a window cuts is read for itself, and only its two ends.
+    """
+    offset = line = 0
+    while window := segment.read(offset, _WINDOW):
+        start = 0
+        while end := window.find(b"\n", start) + 1:
+            length = offset + end - line
+            if line >= offset:
+                yield window, start, end, line, length
+            else:
+                text = segment.read(line, min(length, _HEAD_BYTES))
+                if length > _HEAD_BYTES:
+                    text += segment.read(line + length - len(_LAST), len(_LAST))
+                yield text, 0, len(text), line, length
+            start, line = end, offset + end
+        offset += len(window)
 
 
 def lines(segment: Reader) -> Iterator[tuple[int, bytes]]:

@@ -127,7 +127,8 @@ class LoopRunner:
         self._alarm: asyncio.TimerHandle | None = None
         self._due = self._gone = False
         self._ended: asyncio.Future[None] | None = None
-        self.changed = _Bell()
+        self.lock = threading.RLock()
+        self.changed = _Bell(self.lock)
         self.changed.rung = lambda: self._loop.call_soon(self._look) and None
 
     def start(self, rounds: Iterator[Pause]) -> None:

@@ -80,8 +80,9 @@ class Luck:
 
     def succeeded(self, failures: int) -> None:
         """A request was answered after so many tries that its engine had failed."""
-        for failed in (*[1.0] * failures, 0.0):
-            self.rate += (failed - self.rate) / 100
+        for _ in range(failures):
+            self.rate += (1.0 - self.rate) / 100
+        self.rate -= self.rate / 100
 
 
 @dataclass(frozen=True, slots=True)

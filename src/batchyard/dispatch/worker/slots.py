@@ -128,9 +128,10 @@ class Slots:
     # -- one request -----------------------------------------------------------------------------
 
     def _next(self) -> Job | None:
-        if self._draining or not self._health.up or len(self._running) >= self.limit:
+        limit = self._limiter.limit
+        if self._draining or not self._health.up or len(self._running) >= limit:
             return None
-        return self._hand.next(max(RESTING_MIN, 2 * self.limit))
+        return self._hand.next(2 * limit if 2 * limit > RESTING_MIN else RESTING_MIN)
 
     async def _slot(self, job: Job) -> None:
         """Ask, settle, and go on with the next request: a slot lives as long as there is work."""
@@ -155,7 +156,11 @@ class Slots:
         cursor = job.cursor
         try:
             params = cursor.taken.params(job.entry)
-            line = await self._tried(job, params)
+            line = await attempt(
+                self._engine, cursor.order, job.entry, params, strict_version=self._strict_version
+            )
+        except Rejected as error:
+            await self._rejected(job, error)
         except EngineError as error:
             self._failed(job, error)
         except asyncio.CancelledError:
@@ -163,31 +168,31 @@ class Slots:
         except Damaged as error:
             self.settle(cursor, job.entry, errored(job.entry, "api_error", error.message))
         else:
-            if line is None:
-                self._put_back(job)
-            else:
-                self._answered(job, line)
+            self._answered(job, line)
 
-    async def _tried(self, job: Job, params: bytes) -> Line | None:
-        """The outcome of one try; None when it has none because the shard has to go elsewhere.
+    async def _rejected(self, job: Job, error: Rejected) -> None:
+        """The engine wants nothing of this request, or nothing more of its model.
 
         "Not found" is believed of what a request names itself. The model we named, from the
-        engine's own list: if that has changed, the request is as good as before.
+        engine's own list: if that has changed, the request is as good as before, and the shard
+        has to go elsewhere.
         """
-        order = job.cursor.order
+        if error.type != "not_found_error":
+            self._failed(job, error)
+            return
         try:
-            return await attempt(
-                self._engine, order, job.entry, params, strict_version=self._strict_version
-            )
-        except Rejected as error:
-            if error.type != "not_found_error":
-                raise
             serves = await self.serves(job.cursor)
+        except EngineError as failed:
+            self._failed(job, failed)
+        except asyncio.CancelledError:
+            self._called_off(job)
+        else:
             if serves is None:
-                raise Unavailable(error.message, status=error.status or 404) from error
-            if serves and not job.cursor.given_back:
-                raise
-            return None
+                self._failed(job, Unavailable(error.message, status=error.status or 404))
+            elif serves and not job.cursor.given_back:
+                self._failed(job, error)
+            else:
+                self._put_back(job)
 
     def _answered(self, job: Job, line: Line) -> None:
         if line.outcome == "succeeded":
