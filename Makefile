@@ -6,7 +6,6 @@ PYTHON ?=
 BIN := .venv/bin
 READY := .venv/.ready
 LOCK := requirements/dev.lock
-BENCHES := prefix_order create polls polls_beside dispatch peers download small_batch restart growth
 
 help: ## list these verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,8 +32,8 @@ test-engines: $(READY) ## the tests that need a real vLLM; installs one into .ca
 torture: $(READY) ## the fault tests for ten minutes, and their figures; TORTURE_SECONDS=3600 for longer
 	@$(BIN)/python -m tests.crash.torture $(if $(WRITE),--write)
 
-bench: $(READY) ## measure against what each path could cost at best, a table each
-	@for bench in $(BENCHES); do $(BIN)/python -m benchmarks.$$bench || exit 1; done
+bench: $(READY) ## measure against what each path could cost at best; B="create polls" for some
+	@$(BIN)/python -m benchmarks $(if $(WRITE),--write) $(B)
 
 check: $(READY) ## static checks and the house's own rules, in a minute
 	@$(BIN)/ruff check --fix --quiet .

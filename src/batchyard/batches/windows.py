@@ -40,7 +40,7 @@ DIGITS_MAX = 10_000
 
 _GUESSES_MAX = 8
 _PADDING = b" " * 16  # after the last byte, so that the parser can name a fault just before it
-_TAIL = 16 * 1024
+_TAIL = 4 * 1024
 _SHOWN_MAX = 100
 _BRACE = ord("{")
 _START = re.compile(rb',[ \t\r\n]*\{[ \t\r\n]*"(?:custom_id|params)"[ \t\r\n]*:')
