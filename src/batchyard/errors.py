@@ -22,6 +22,23 @@ ErrorType = Literal[
 ]
 """The nine types an `errored` result line may carry; strict clients refuse any other."""
 
+_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+def type_of_status(status: int) -> str:
+    """The type of error that an HTTP status stands for in the API."""
+    return _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+
 
 class BatchyardError(Exception):
     """Base of the tree. `code` is the stable anchor documented at `/docs/errors#<code>`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,19 +12,6 @@ from tests.engines.raw import BODY, JSON, PATH, answering, listening, request_of
 from tests.upstreams import faults
 from tests.upstreams.faults import Fault
 from tests.upstreams.scripted import Scripted
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Scripted]:
-    async with Scripted() as scripted:
-        yield scripted
-
-
-@pytest.fixture
-async def client(upstream: Scripted) -> AsyncIterator[HttpClient]:
-    async with HttpClient(upstream.url, total_seconds=0.3, idle_seconds=0.1) as client:
-        yield client
-
 
 # -- connections that were kept --------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from batchyard.errors import (
     Rejected,
     StorageError,
     Unavailable,
+    type_of_status,
 )
 
 RETRY_AFTER_MAX = 3_600
@@ -31,17 +32,6 @@ STORAGE_WAIT_SECONDS = 10.0
 
 _TEMPORARY = (408, 409, 429)
 
-_TYPES = {
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    409: "conflict_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
 _STATUSES = {
     "invalid_request_error": 400,
     "authentication_error": 503,
@@ -121,7 +111,7 @@ class Answer:
         if self.retry_after is not None:
             seconds = min(max(1, math.ceil(self.retry_after)), RETRY_AFTER_MAX)
             headers["retry-after"] = str(seconds)
-        kind = self.type or type_of(self.status)
+        kind = self.type or type_of_status(self.status)
         body = wire.error_envelope(kind, self.message, request_id, self.code)
         return Response(body, self.status, headers, media_type="application/json")
 
@@ -164,11 +154,6 @@ class Guard:
             if answered.status >= 500:
                 _report(error, answered, scope)
             await answered.response(request_id)(scope, receive, stamped)
-
-
-def type_of(status: int) -> str:
-    """The error type that belongs to an HTTP status."""
-    return _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
 
 
 def answer(error: Exception) -> Answer:

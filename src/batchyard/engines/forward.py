@@ -9,21 +9,10 @@ from batchyard import wire
 from batchyard.engine import Forwarded
 from batchyard.engines.failures import read
 from batchyard.engines.receive import Answer, Streamed
-from batchyard.errors import EngineError, Overloaded, Rejected, Unavailable
+from batchyard.errors import EngineError, Overloaded, Rejected, Unavailable, type_of_status
 
 _ERROR_BYTES_MAX = 1024 * 1024
 _KEPT = ("retry-after", "retry-after-ms", "x-should-retry")
-_STATUS_TYPES = {
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    409: "conflict_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
 
 
 def passed_through(streamed: Streamed) -> Forwarded:
@@ -74,6 +63,4 @@ async def _one(body: bytes) -> AsyncIterator[bytes]:
 def _type(status: int, said: str) -> str:
     if said.endswith("_error") or said == "request_too_large":
         return said
-    if status in _STATUS_TYPES:
-        return _STATUS_TYPES[status]
-    return "api_error" if status >= 500 else "invalid_request_error"
+    return type_of_status(status)

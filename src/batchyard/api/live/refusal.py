@@ -8,9 +8,8 @@ import msgspec
 from starlette.responses import Response
 
 from batchyard import wire
-from batchyard.api import failures
 from batchyard.engine import Forwarded
-from batchyard.errors import Misconfigured
+from batchyard.errors import Misconfigured, type_of_status
 
 ERROR_BYTES_MAX = 1024 * 1024
 """How much of an engine's error answer is read."""
@@ -37,7 +36,7 @@ async def refusal(engine: str, forwarded: Forwarded, request_id: str) -> Respons
         raise Misconfigured(f"{engine} refused this server's own credentials: {words}")
     if forwarded.status < 400:
         raise Misconfigured(f"{engine} answered with a redirect (HTTP {forwarded.status}).")
-    kind = error.get("type") or failures.type_of(forwarded.status)
+    kind = error.get("type") or type_of_status(forwarded.status)
     rendered = wire.error_envelope(kind, words, request_id, "engine_error")
     return Response(rendered, forwarded.status, passed_on(forwarded), media_type="application/json")
 
