@@ -33,20 +33,17 @@ class Catalogue:
 
     async def retrieve(self, call: Call) -> Response:
         """One model, under its own name also when asked for by an alias."""
-        await self._refresh()
         name: str = call.path_params["model_id"]
-        route = self._context.live.routing.resolve(name)
+        route = await self._context.live.route(name, self._context.store, self._context.clock)
         if route is None:
             raise NotFound(f"model: {name[:100]}", should_retry=False)
         return render.Json(_info(route.model))
 
     async def _models(self) -> list[Model]:
-        await self._refresh()
-        models = self._context.live.routing.models()
+        live = self._context.live
+        await live.first_words(self._context.store, self._context.clock)
+        models = live.routing.models()
         return sorted(models, key=lambda model: (-model.created_at, model.id))
-
-    async def _refresh(self) -> None:
-        await self._context.live.first_words(self._context.store, self._context.clock)
 
 
 def _lifecycles(call: Call) -> list[str]:

@@ -11,7 +11,7 @@ import batchyard
 from batchyard.batches.limits import Limits
 from batchyard.clock import Clock
 from batchyard.engine import Engine
-from batchyard.routing import Routing
+from batchyard.routing import Route, Routing
 from batchyard.store.keys import Keys
 from batchyard.store.store import EngineReport, Store
 
@@ -69,6 +69,15 @@ class Live:
         while self._starting() and clock.monotonic() < until:
             await clock.sleep(STARTING_LOOK_SECONDS)
             await self._look(store, clock, STARTING_LOOK_SECONDS)
+
+    async def route(self, name: str, store: Store, clock: Clock) -> Route | None:
+        """Where `name` is served; None only once the engines had the time for their first words."""
+        await self.refresh(store, clock)
+        route = self.routing.resolve(name)
+        if route is None and self.routing.pending():
+            await self.first_words(store, clock)
+            route = self.routing.resolve(name)
+        return route
 
     def _starting(self) -> bool:
         reports = (self.reports.get(name) for name in self.routing.pending())

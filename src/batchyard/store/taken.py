@@ -147,7 +147,7 @@ def entries(requests: Reader) -> list[Entry]:
     found = []
     for text, start, end, offset, length in _line_places(requests):
         head = _HEAD.match(text, start, end)
-        if head is None or head.end() + len(_LAST) >= end or not text.startswith(_LAST, end - 3):
+        if head is None or head.end() + len(_LAST) >= end or not text.endswith(_LAST, start, end):
             raise Damaged(f"a request segment is damaged at byte {offset}")
         before = head.end() - start
         found.append(Entry(head[1].decode("ascii"), offset + before, length - before - 2))

@@ -80,14 +80,10 @@ class LiveCalls:
 
     async def _route(self, name: str) -> Route:
         """Where `name` is served; raises `NotFound`, or `ServiceUnavailable` while unknown."""
-        await self._live.refresh(self._context.store, self._context.clock)
-        routing = self._live.routing
-        route = routing.resolve(name)
-        if route is None and routing.pending():
-            await self._live.first_words(self._context.store, self._context.clock)
-            route = routing.resolve(name)
+        route = await self._live.route(name, self._context.store, self._context.clock)
         if route is not None:
             return route
+        routing = self._live.routing
         if waiting := routing.pending():
             raise ServiceUnavailable(
                 f"Waiting for {', '.join(waiting)} to say which models it serves.",

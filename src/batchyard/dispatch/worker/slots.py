@@ -182,8 +182,6 @@ class Slots:
             return
         try:
             serves = await self.serves(job.cursor)
-        except EngineError as failed:
-            self._failed(job, failed)
         except asyncio.CancelledError:
             self._called_off(job)
         else:
