@@ -95,8 +95,9 @@ async def test_what_is_no_id_is_never_looked_up(room: Room) -> None:
         assert asked == []
         with pytest.raises(InvalidRequest, match="after_id"):
             await room.store.batches(WORKSPACE, limit=1, after_id=odd, before_id=None)
+    mine = (await room.create()).id
     with pytest.raises(NotFound):
-        await room.store.batch(WORKSPACE, (await room.create()).id[:-1] + "z")
+        await room.store.batch(WORKSPACE, mine[:-1] + ("y" if mine.endswith("z") else "z"))
     assert asked, "an id of the right shape is looked up"
 
 

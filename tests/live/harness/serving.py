@@ -21,10 +21,21 @@ START_SECONDS = 30.0
 PROGRAM = str(Path(sys.executable).with_name("batchyard"))
 
 
+_ports_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A loopback port nobody listens on, below the range outgoing connections are given."""
+    """A loopback port nobody listens on, below the range outgoing connections are given.
+
+    Never one given before, nor one that another worker of this run is given: a server that is
+    dead for a moment finds its port free when it starts again.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
     while True:
-        port = random.randint(18_000, 30_000)
+        port = random.randrange(18_000 + worker, 30_000, 8)
+        if port in _ports_given:
+            continue
+        _ports_given.add(port)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -56,6 +67,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self._env = dict(env or {})
         self._calls: Calls | None = None
+        self._seen: set[int] = set()
 
     # -- starting and stopping -----------------------------------------------------------------
 
@@ -128,15 +140,12 @@ class Server:
         """`kill -9` to every process of the tree, as fast as one loop can."""
         if self.process is not None:
             self.process.kill()
-        victims = self.pids()
-        for pid in victims:
+        for pid in self.pids():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if self.process is not None:
             self.process.wait(30)
         self.wait_gone()
-        # A dead process may have threads that are still leaving, with its files open.
-        eventually(lambda: not any(map(_threads, victims)), within=5, what="the threads to be gone")
 
     def kill(self, role: str) -> int:
         """`kill -9` the `api` or `dispatch` process; returns its pid once it is dead."""
@@ -166,16 +175,22 @@ class Server:
         return self._calls
 
     def pids(self) -> list[int]:
-        """Every living process that carries our mark, reparented ones too."""
-        found = []
+        """Every living process that carries our mark, reparented ones too.
+
+        One that is leaving has lost its environment already, so those seen before are looked at.
+        """
+        mark = f"{_MARK}={self.mark}".encode()
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             with suppress(OSError):
                 environ = (entry / "environ").read_bytes()
-                if f"{_MARK}={self.mark}".encode() in environ and alive(int(entry.name)):
-                    found.append(int(entry.name))
-        return found
+                if mark in environ:
+                    self._seen.add(int(entry.name))
+                elif environ:
+                    self._seen.discard(int(entry.name))  # the number of another process by now
+        self._seen = {pid for pid in self._seen if alive(pid)}
+        return sorted(self._seen)
 
     def pid(self, role: str, *, other_than: int = 0) -> int:
         """The pid of the `supervisor`, `api` or `dispatch`, waited for while it restarts."""
@@ -213,20 +228,15 @@ class Server:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie nobody has waited for yet does not."""
+    """Whether a process runs, or has threads that are still leaving with its files and locks.
+
+    A zombie nobody has waited for yet does not: it holds nothing any more.
+    """
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state not in "ZX" or len(os.listdir(f"/proc/{pid}/task")) > 1
     except OSError:
         return False
-    return state not in "ZX"
-
-
-def _threads(pid: int) -> int:
-    """How many threads of a killed process are left besides its first, which may be a zombie."""
-    try:
-        return len(os.listdir(f"/proc/{pid}/task")) - 1
-    except OSError:
-        return 0
 
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
