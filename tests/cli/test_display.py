@@ -120,7 +120,7 @@ def test_a_plain_line_gives_the_reason_for_waiting() -> None:
 
 
 def lines_of(views: list[View], capsys: pytest.CaptureFixture[str]) -> list[str]:
-    screen = display.PlainLines()
+    screen = display.PlainLines(display.OF_BATCHES)
     with screen.open():
         for view in views:
             screen.show(view)
@@ -150,7 +150,7 @@ def test_a_change_of_state_is_told_at_once(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_json_events_come_with_changes_only(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = display.JsonEvents()
+    screen = display.JsonEvents(display.OF_BATCHES)
     for view in (VIEW, replace(VIEW, elapsed=99.0), replace(VIEW, state="finalising")):
         screen.show(view)
     streams = capsys.readouterr()
@@ -190,4 +190,4 @@ def test_the_terminal_decides_unless_it_is_told(
 ) -> None:  # fmt: skip
     monkeypatch.setattr("sys.stderr.isatty", lambda: tty, raising=False)
     monkeypatch.setenv("TERM", term)
-    assert type(display.chosen(mode, as_json=as_json)) is kind
+    assert type(display.chosen(mode, display.OF_BATCHES, as_json=as_json)) is kind

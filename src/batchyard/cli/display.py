@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal, Protocol
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 from batchyard.cli import shown, talk
 from batchyard.cli.progress import Eta, View
@@ -27,45 +28,75 @@ PLAIN_SECONDS_MAX = 300.0
 BAR_WIDTH_MIN, BAR_WIDTH_MAX = 10, 40
 
 
-class Display(Protocol):
+class Sight(Protocol):
+    """What displays need to know of a view, whatever it is a view of."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def percent(self) -> int: ...
+    @property
+    def elapsed(self) -> float: ...
+
+
+V = TypeVar("V", bound=Sight)
+
+
+@dataclass(frozen=True, slots=True)
+class Look(Generic[V]):
+    """How one kind of view looks: a line for logs, the lines of a bar, the fields of an event.
+
+    An event comes whenever `change`, a digest of the view, is not what it was.
+    """
+
+    line: Callable[[V], str]
+    bar: Callable[[V, int, talk.Marks], Text]
+    fields: Callable[[V], dict[str, object]]
+    change: Callable[[V], object]
+
+
+class Display(Protocol[V]):  # type: ignore[misc] # read by `show` alone, yet views have no variance
     """Where views go. `open` is held while they come."""
 
     def open(self) -> AbstractContextManager[object]: ...
-    def show(self, view: View, /) -> None: ...
+    def show(self, view: V, /) -> None: ...
 
 
-def chosen(mode: Mode, *, as_json: bool) -> Display:
+def chosen(mode: Mode, look: Look[V], *, as_json: bool) -> Display[V]:
     """The display for `--progress MODE` and `--json` on this terminal."""
     if as_json or mode == "json":
-        return JsonEvents()
+        return JsonEvents(look)
     if mode == "none":
-        return Nothing()
+        return Nothing(look)
     able = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", None)
-    return Bar() if mode == "bar" or (mode == "auto" and able) else PlainLines()
+    return Bar(look) if mode == "bar" or (mode == "auto" and able) else PlainLines(look)
 
 
-class Nothing:
+class Nothing(Generic[V]):
     """No progress at all."""
+
+    def __init__(self, look: Look[V]) -> None:
+        self._look = look
+        self._last: V | None = None
 
     def open(self) -> AbstractContextManager[object]:
         return nullcontext()
 
-    def show(self, view: View) -> None:
+    def show(self, view: V) -> None:
         """Nothing."""
 
 
-class PlainLines(Nothing):
+class PlainLines(Nothing[V]):
     """Lines for logs: at the start, now and then, when the state changes, at the end."""
 
-    def __init__(self) -> None:
-        self._last: View | None = None
-
-    def show(self, view: View) -> None:
+    def show(self, view: V) -> None:
         if self._due(view):
             self._last = view
-            talk.say(plain_line(view))
+            talk.say(self._look.line(view))
 
-    def _due(self, view: View) -> bool:
+    def _due(self, view: V) -> bool:
         last = self._last
         if last is None or (view.state, view.reason) != (last.state, last.reason):
             return True
@@ -74,27 +105,21 @@ class PlainLines(Nothing):
         return waited >= PLAIN_SECONDS_MAX or (waited >= PLAIN_SECONDS and moved >= PLAIN_PERCENT)
 
 
-class JsonEvents(Nothing):
+class JsonEvents(Nothing[V]):
     """One event for each change."""
 
-    def __init__(self) -> None:
-        self._last: View | None = None
-
-    def show(self, view: View) -> None:
-        last = self._last
-        if last is None or (view.batch, view.state, view.reason) != (
-            last.batch,
-            last.state,
-            last.reason,
-        ):
+    def show(self, view: V) -> None:
+        last, change = self._last, self._look.change
+        if last is None or change(view) != change(last):
             self._last = view
-            talk.event("progress", **fields(view))
+            talk.event("progress", **self._look.fields(view))
 
 
-class Bar(Nothing):
-    """Three lines that stay where they are."""
+class Bar(Nothing[V]):
+    """A few lines that stay where they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, look: Look[V]) -> None:
+        super().__init__(look)
         self._live: Live | None = None
         self._marks = talk.marks()
 
@@ -108,10 +133,14 @@ class Bar(Nothing):
         )
         return self._live
 
-    def show(self, view: View) -> None:
+    def show(self, view: V) -> None:
         assert self._live is not None
-        text = bar_text(view, self._live.console.width, self._marks)
+        text = self._look.bar(view, self._live.console.width, self._marks)
         self._live.update(text, refresh=True)
+
+
+def _change(view: View) -> object:
+    return view.batch, view.state, view.reason
 
 
 def fields(view: View) -> dict[str, object]:
@@ -140,38 +169,64 @@ def bar_text(view: View, width: int, marks: talk.Marks) -> Text:
     """The three lines of the bar, none wider than `width`."""
     from rich.text import Text
 
+    noun = "request" if view.total == 1 else "requests"
     # Numbers get the room of the largest one, so that the bar does not move while they grow.
     amounts = "   ".join(_amounts(view, len(number(view.total))))
-    percent = f"{view.percent:>3} %"
-    cells = min(BAR_WIDTH_MAX, width - len(amounts) - len(percent) - 8)
-    cells = cells if cells >= BAR_WIDTH_MIN else 0  # the numbers say the same
-    good, bad = _cells(view, cells)
-    noun = "request" if view.total == 1 else "requests"
-    lines = (
-        Text(f"{view.batch.id}  {number(view.total)} {noun}  {view.state}"),
-        Text.assemble(
+    gauge = Gauge(view.total, view.total - view.left, view.failed, view.percent)
+    return fitted(
+        [
+            Text(f"{view.batch.id}  {number(view.total)} {noun}  {view.state}"),
+            gauge.line(amounts, width, marks),
+            Text(" " + f" {marks.none} ".join(_pace(view, marks.range)), style="dim"),
+        ],
+        width,
+        marks,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """How much of `total` is done, and how much of that has failed."""
+
+    total: int
+    done: int
+    failed: int
+    percent: int
+
+    def line(self, amounts: str, width: int, marks: talk.Marks) -> Text:
+        """The bar with what it stands for; without the bar where there is no room for one."""
+        from rich.text import Text
+
+        percent = f"{self.percent:>3} %"
+        cells = min(BAR_WIDTH_MAX, width - len(amounts) - len(percent) - 8)
+        if cells < BAR_WIDTH_MIN:  # the numbers say the same
+            return Text.assemble(" ", (percent, "bold"), f"  {amounts}")
+        good, bad = self._cells(cells)
+        return Text.assemble(
             " ",
             (marks.full * good, "green"),
             (marks.full * bad, "yellow"),
             (marks.empty * (cells - good - bad), "dim"),
-            f"  {amounts}  " if cells else "",
+            f"  {amounts}  ",
             (percent, "bold"),
-            "" if cells else f"  {amounts}",
-        ),
-        Text(" " + f" {marks.none} ".join(_pace(view, marks.range)), style="dim"),
-    )
+        )
+
+    def _cells(self, cells: int) -> tuple[int, int]:
+        """Cells filled for answers and for failures, which get one as soon as any are."""
+        if not self.total:
+            return 0, 0
+        filled = cells * self.done // self.total
+        bad = min(filled, max(1, cells * self.failed // self.total)) if self.failed else 0
+        return filled - bad, bad
+
+
+def fitted(lines: Sequence[Text], width: int, marks: talk.Marks) -> Text:
+    """The lines as one text, none wider than `width`."""
+    from rich.text import Text
+
     for line in lines:
         line.truncate(width, overflow="ellipsis" if marks.range != "-" else "crop")
     return Text("\n").join(lines)
-
-
-def _cells(view: View, cells: int) -> tuple[int, int]:
-    """How many cells are filled for answers and for failures, which get one as soon as any are."""
-    if not view.total:
-        return 0, 0
-    filled = cells * (view.total - view.left) // view.total
-    bad = min(filled, max(1, cells * view.failed // view.total)) if view.failed else 0
-    return filled - bad, bad
 
 
 def _amounts(view: View, digits: int = 0) -> list[str]:
@@ -209,3 +264,6 @@ def eta_text(eta: Eta, dash: str) -> str:
     name, size, digits = next(found, ("d", 86_400, 1))
     low, middle, high = (f"{value / size:.{digits}f}" for value in (eta.low, eta.seconds, eta.high))
     return f"{middle} {name} ({low}{dash}{high})"
+
+
+OF_BATCHES: Look[View] = Look(plain_line, bar_text, fields, _change)

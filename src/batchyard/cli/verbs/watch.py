@@ -9,7 +9,7 @@ import click
 from batchyard.cli import display, failures, shown, talk
 from batchyard.cli.options import server_options
 from batchyard.cli.program import Verb
-from batchyard.cli.progress import Progress
+from batchyard.cli.progress import Progress, View
 from batchyard.cli.session import ask
 from batchyard.client import Client
 from batchyard.errors import NotFound
@@ -19,7 +19,7 @@ from batchyard.wire import MessageBatch
 class Watching:
     """One batch on one display. `batch` is the last that was seen of it."""
 
-    def __init__(self, screen: display.Display) -> None:
+    def __init__(self, screen: display.Display[View]) -> None:
         self.batch: MessageBatch | None = None
         self._display = screen
 
@@ -65,7 +65,7 @@ async def _newest(client: Client) -> str:
 @server_options
 def watch_command(*, batch_id: str | None, mode: display.Mode, server: str, as_json: bool) -> int:
     as_json = as_json or mode == "json"
-    watching = Watching(display.chosen(mode, as_json=as_json))
+    watching = Watching(display.chosen(mode, display.OF_BATCHES, as_json=as_json))
     try:
         batch = ask(server, lambda client: watching.follow(client, batch_id), batch_id=batch_id)
     except (KeyboardInterrupt, asyncio.CancelledError):
