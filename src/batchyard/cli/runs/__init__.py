@@ -1,0 +1,1 @@
+"""What the verbs of a run share: options, words, progress, and the way from a file to a file."""

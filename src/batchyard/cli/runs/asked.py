@@ -1,0 +1,252 @@
+"""What the user asked for: every option of `run` and `estimate`, and the one value they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from batchyard.cli.display import Mode
+from batchyard.cli.options import ServerUrl, json_options
+from batchyard.cli.runs.values import Amount, FailOn, Parameter, Positive, Tolerance, Turn
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Where rows go: a server's address, or engines for a server of the run's own."""
+
+    server: str | None
+    engines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of each row, as the options say it; `Task.make` checks it."""
+
+    prompt: str | None
+    prompt_file: Path | None
+    system: str | None
+    turn: tuple[tuple[str, str], ...]
+    model: str | None
+    schema: str | None
+    image: tuple[str, ...]
+    document: tuple[str, ...]
+    tools: Path | None
+    param: tuple[tuple[str, object], ...]
+    max_tokens: int | None
+    cache_prefix: bool
+    as_tool: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """Which rows, and how to read them."""
+
+    file: str
+    format: str | None
+    encoding: str
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where the answers go, and what stands beside them. `meta_prefix` is None for no meta."""
+
+    output: str | None
+    force: bool
+    raw: bool
+    meta_prefix: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How rows are sent, how often again, and what may be spent on it."""
+
+    batch_size: int | None
+    in_process: int
+    repair: int
+    max_cost: float | None
+    max_tokens_total: int | None
+    max_hours: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How the verb behaves: what it asks, what it prints, when it fails."""
+
+    sample: int
+    yes: bool
+    dry_run: bool
+    again: str | None
+    fail_on: Tolerance
+    mode: Mode
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """All of it."""
+
+    input: Input
+    question: Question
+    where: Where
+    target: Target
+    pace: Pace
+    manner: Manner
+
+
+def asked(flags: dict[str, Any]) -> Asked:
+    """The options as one value; raises `click.UsageError` where two exclude each other."""
+    flags = dict(flags)
+    if flags["prompt"] is not None and flags["prompt_file"] is not None:
+        raise click.UsageError("--prompt and --prompt-file exclude each other")
+    if flags.pop("no_meta"):
+        flags["meta_prefix"] = None
+    if flags.pop("no_sample"):
+        flags["sample"] = 0
+    new, only_missing = flags.pop("new"), flags.pop("only_missing")
+    if new and only_missing:
+        raise click.UsageError("--new and --only-missing exclude each other")
+    flags["again"] = "new" if new else "only-missing" if only_missing else None
+    flags["as_json"] = flags["as_json"] or flags["mode"] == "json"
+
+    def take(kind: Any) -> Any:
+        return kind(**{name: flags[name] for name in kind.__dataclass_fields__})
+
+    return Asked(
+        input=take(Input),
+        question=take(Question),
+        where=where(flags["server"], flags["engines"]),
+        target=take(Target),
+        pace=take(Pace),
+        manner=take(Manner),
+    )
+
+
+def where(server: str | None, engines: tuple[str, ...]) -> Where:
+    """Engines go before a server that only the environment names."""
+    source = click.get_current_context().get_parameter_source("server")
+    if engines and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(
+            "--server and --engine exclude each other: rows go to a server, or to engines under a "
+            "server of this run's own"
+        )
+    return Where(server=None if engines else server, engines=engines)
+
+
+def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator, in the order in which help lists them."""
+    return lambda function: reduce(lambda inner, option: option(inner), reversed(options), function)
+
+
+_question_options = stacked(
+    click.option("--prompt", metavar="TEMPLATE", help="What each row is asked: Jinja2, a column "
+                 "in double braces."),
+    click.option("--prompt-file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+                 help="The same, from a file."),
+    click.option("--system", metavar="TEMPLATE", help="The system prompt."),
+    click.option("--turn", metavar="ROLE=TEMPLATE", multiple=True, type=Turn(),
+                 help="A turn before the prompt, user= or assistant=. Repeat it for more."),
+    click.option("--model", metavar="NAME", help="The model; may be left out where only one is "
+                 "served."),
+    click.option("--schema", metavar="SCHEMA", help="What an answer holds: 'sentiment: "
+                 "positive|negative, stars int', a JSON Schema file, or package.module:Class."),
+    click.option("--as-tool", is_flag=True, help="Ask for the schema as a forced tool, for engines "
+                 "without structured output."),
+    click.option("--image", metavar="COLUMN", multiple=True, help="A column with images: files, "
+                 "URLs or data. Repeat it for more."),
+    click.option("--document", metavar="COLUMN", multiple=True, help="A column with PDFs or texts. "
+                 "Repeat it for more."),
+    click.option("--tools", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+                 help="Tools the model may call: a JSON file."),
+    click.option("-p", "--param", metavar="NAME=VALUE", multiple=True, type=Parameter(),
+                 help="Any parameter of Messages, such as temperature=0. Repeat it for more."),
+    click.option("--max-tokens", metavar="N", type=Amount(), help="Longest answer.  "
+                 "[default: 1024]"),
+    click.option("--cache-prefix", is_flag=True, help="Mark what all rows share for upstreams that "
+                 "cache on demand."),
+)  # fmt: skip
+
+place_options = stacked(
+    click.option("--server", type=ServerUrl(), envvar=["BATCHYARD_SERVER", "ANTHROPIC_BASE_URL"],
+                 show_envvar=True, help="The server the rows go to, as batches."),
+    click.option("--engine", "engines", metavar="SPEC", multiple=True, help="An engine, under a "
+                 "server of the run's own. Repeat it for more."),
+)  # fmt: skip
+
+_input_options = stacked(
+    click.option("--format", metavar="F", type=click.Choice(
+                 ["csv", "tsv", "jsonl", "json", "parquet", "arrow", "requests", "openai"]),
+                 help="What FILE is, where its name and beginning do not tell."),
+    click.option("--encoding", metavar="E", default="utf-8", show_default=True,
+                 help="Of a text file."),
+    click.option("--id", metavar="COLUMN", help="A column that names each row: checked to be "
+                 "unique before anything is sent."),
+)  # fmt: skip
+
+target_options = stacked(
+    click.option("-o", "--output", metavar="FILE", help="Where the answers go; - is standard "
+                 "output.  [default: FILE.labelled.*]"),
+    click.option("--force", is_flag=True, help="Replace an output that exists."),
+    click.option("--raw", is_flag=True, help="Leave cells that spreadsheets take for formulas as "
+                 "they are."),
+    click.option("--meta-prefix", metavar="PREFIX", default="_", show_default=True,
+                 help="What the names of status, error and token columns begin with."),
+    click.option("--no-meta", is_flag=True, help="Without these columns."),
+)  # fmt: skip
+
+cap_options = stacked(
+    click.option("--max-cost", metavar="DOLLARS", type=Positive(), help="Stop before this is "
+                 "spent."),
+    click.option("--max-tokens-total", metavar="N", type=Amount(), help="Stop before this many "
+                 "tokens, in and out together."),
+    click.option("--max-hours", metavar="H", type=Positive(), help="Stop after this long."),
+)  # fmt: skip
+
+_pace_options = stacked(
+    click.option("--batch-size", metavar="N", type=click.IntRange(1, 100_000),
+                 help="Rows in one batch at most."),
+    click.option("--in-process", metavar="N", type=click.IntRange(1), default=4, show_default=True,
+                 help="Batches on the server at once."),
+    click.option("--repair", metavar="N", type=click.IntRange(0), default=1, show_default=True,
+                 help="How often an answer that does not fit the schema is asked for again."),
+    cap_options,
+)  # fmt: skip
+
+progress_option = click.option(
+    "--progress", "mode", type=click.Choice(["auto", "bar", "plain", "json", "none"]),
+    default="auto", show_default=True,
+    help="A bar on a terminal, else plain lines; or one of them always.",
+)  # fmt: skip
+
+fail_on_option = click.option(
+    "--fail-on", metavar="any|RATE|never", type=FailOn(), default="any", show_default=True,
+    help="From which share of failed rows on the exit code is 3.",
+)  # fmt: skip
+
+_manner_options = stacked(
+    click.option("--sample", metavar="N", type=click.IntRange(1), default=SAMPLE_ROWS,
+                 show_default=True, help="Rows really asked for the estimate."),
+    click.option("--no-sample", is_flag=True, help="Estimate without asking any."),
+    click.option("--yes", is_flag=True, help="Do not ask before running."),
+    click.option("--dry-run", is_flag=True, help="Show three rendered rows, send nothing."),
+    click.option("--new", is_flag=True, help="A fresh run, whatever was begun before."),
+    click.option("--only-missing", is_flag=True, help="Go on with a changed prompt: rows that have "
+                 "an answer keep it."),
+    fail_on_option,
+    progress_option,
+)  # fmt: skip
+
+run_options = stacked(
+    click.argument("file", metavar="FILE"),
+    _question_options, place_options, target_options, _input_options, _pace_options,
+    _manner_options, json_options,
+)  # fmt: skip
