@@ -75,22 +75,63 @@ class Rate:
         return self._results / self._seconds if self._seconds > 0 else 0.0
 
 
-class Progress:
-    """Turns snapshots into views. What was done before the first one does not count as speed."""
+class Speed:
+    """How fast things get done, from looks at how many are. The first look starts the clock."""
 
     def __init__(self) -> None:
         self._started: float | None = None
         self._last: tuple[float, int] | None = None
-        self._moved = 0.0
-        self._completions = 0
         self._long, self._short = Rate(LONG_SECONDS), Rate(SHORT_SECONDS)
+        self.completions = 0
+        self.moved = self.elapsed = 0.0
+
+    def see(self, now: float, done: int) -> None:
+        """Account for `done` things at `now`, in monotonic seconds."""
+        if self._last is None or self._started is None:
+            self._started = self.moved = now
+        else:
+            before, then = self._last
+            gained = max(0, done - then)
+            self.completions += gained
+            self._long.add(gained, now - before)
+            self._short.add(gained, now - before)
+            if gained:
+                self.moved = now
+        self._last = (now, done)
+        self.elapsed = now - self._started
+
+    @property
+    def per_second(self) -> float | None:
+        """The usual speed; None before anything was done."""
+        return self._long.per_second if self.completions else None
+
+    def eta(self, left: int) -> Eta | None:
+        """When the `left` ones may be done; None while that would be a guess."""
+        if self.completions < ENOUGH_COMPLETIONS and self.elapsed < ENOUGH_SECONDS:
+            return None
+        usual, lately = self._long.per_second, self._short.per_second
+        if usual <= 0:
+            return None
+        # Counting n things that come at random leaves an error of the square root of n.
+        doubt = min(0.5, 1 / math.sqrt(max(1, self.completions)))
+        slow = max(min(usual, lately), usual / 4) * (1 - doubt)
+        fast = min(max(usual, lately), usual * 4) * (1 + doubt)
+        return Eta(left / usual, left / fast, left / slow)
+
+
+class Progress:
+    """Turns snapshots into views. What was done before the first one does not count as speed."""
+
+    def __init__(self) -> None:
+        self._speed = Speed()
 
     def see(self, snapshot: Snapshot) -> View:
         """The view of the next snapshot."""
         counts = snapshot.batch.request_counts
         done = counts.succeeded + counts.errored + counts.canceled + counts.expired
         total = done + counts.processing
-        elapsed = self._account(snapshot.moment, done)
+        speed = self._speed
+        speed.see(snapshot.moment, done)
         state, reason = self._state(snapshot, done)
         moving = state in ("running", "canceling")
         return View(
@@ -104,24 +145,10 @@ class Progress:
             expired=counts.expired,
             left=counts.processing,
             percent=percent(done, total, ended=state == "ended"),
-            elapsed=elapsed,
-            rate=self._long.per_second if self._completions else None,
-            eta=self._eta(counts.processing, elapsed) if moving else None,
+            elapsed=speed.elapsed,
+            rate=speed.per_second,
+            eta=speed.eta(counts.processing) if moving else None,
         )
-
-    def _account(self, now: float, done: int) -> float:
-        if self._last is None or self._started is None:
-            self._started = self._moved = now
-        else:
-            before, then = self._last
-            gained = max(0, done - then)
-            self._completions += gained
-            self._long.add(gained, now - before)
-            self._short.add(gained, now - before)
-            if gained:
-                self._moved = now
-        self._last = (now, done)
-        return now - self._started
 
     def _state(self, snapshot: Snapshot, done: int) -> tuple[State, str]:
         status = snapshot.batch.processing_status
@@ -136,24 +163,12 @@ class Progress:
         engines = snapshot.engines
         if engines is None:
             return "running", ""
-        stalled = snapshot.moment - self._moved >= STALLED_SECONDS
+        stalled = snapshot.moment - self._speed.moved >= STALLED_SECONDS
         if reason := _waiting(engines, stalled=stalled):
             return "waiting for engine", reason
         if done == 0 and not any(engine.in_flight for engine in engines):
             return "queued", ""
         return "running", ""
-
-    def _eta(self, left: int, elapsed: float) -> Eta | None:
-        if self._completions < ENOUGH_COMPLETIONS and elapsed < ENOUGH_SECONDS:
-            return None
-        usual, lately = self._long.per_second, self._short.per_second
-        if usual <= 0:
-            return None
-        # Counting n things that come at random leaves an error of the square root of n.
-        doubt = min(0.5, 1 / math.sqrt(max(1, self._completions)))
-        slow = max(min(usual, lately), usual / 4) * (1 - doubt)
-        fast = min(max(usual, lately), usual * 4) * (1 + doubt)
-        return Eta(left / usual, left / fast, left / slow)
 
 
 def percent(done: int, total: int, *, ended: bool) -> int:

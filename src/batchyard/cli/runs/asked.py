@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from batchyard.cli.display import Mode
-from batchyard.cli.options import ServerUrl, json_options
+from batchyard.cli.options import DEFAULT_SERVER, ServerUrl, json_options
 from batchyard.cli.runs.values import Amount, FailOn, Parameter, Positive, Tolerance, Turn
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -177,7 +177,8 @@ _question_options = stacked(
 
 place_options = stacked(
     click.option("--server", type=ServerUrl(), envvar=["BATCHYARD_SERVER", "ANTHROPIC_BASE_URL"],
-                 show_envvar=True, help="The server the rows go to, as batches."),
+                 default=DEFAULT_SERVER, show_default=True, show_envvar=True,
+                 help="The server the rows go to, as batches."),
     click.option("--engine", "engines", metavar="SPEC", multiple=True, help="An engine, under a "
                  "server of the run's own. Repeat it for more."),
 )  # fmt: skip
