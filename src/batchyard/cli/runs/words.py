@@ -1,0 +1,191 @@
+"""What a run says before, between and after: pure text, as wide as the terminal is."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from batchyard.cli import shown, talk
+from batchyard.cli.shown import number
+
+LABEL = 14
+"""Where the text of a line begins, under its neighbours."""
+
+COLUMNS_SHOWN = 12
+CELL_MIN, CELL_MAX = 8, 40
+
+
+def rows(many: int) -> str:
+    """`20 000 rows`, `1 row`."""
+    return f"{number(many)} row{'s' * (many != 1)}"
+
+
+def labelled(label: str, text: str) -> str:
+    """`prompt        uses review_text`."""
+    return f"{label:<{LABEL - 3}}   {text}"
+
+
+def header(name: str, many: int, columns: Sequence[str], marks: talk.Marks) -> str:
+    """`reviews.csv   20 000 rows · columns: id, review_text, stars, country`."""
+    if not columns:
+        return labelled(name, f"{number(many)} request{'s' * (many != 1)}")
+    listed = ", ".join(columns[:COLUMNS_SHOWN])
+    more = len(columns) - COLUMNS_SHOWN
+    listed += f" and {more} more" if more > 0 else ""
+    return labelled(name, f"{rows(many)} {marks.none} columns: {listed}")
+
+
+def question(used: Iterable[str], columns: Sequence[str], schema: Sequence[str] | None,
+             marks: talk.Marks) -> str:  # fmt: skip
+    """`prompt   uses review_text ✓     schema  sentiment, reason ✓`; columns in their order."""
+    found = set(used)
+    names = [name for name in columns if name in found]
+    uses = f"uses {', '.join(names)} {marks.good}" if names else "the same for every row"
+    text = labelled("prompt", uses)
+    return text if schema is None else f"{text}     schema  {', '.join(schema)} {marks.good}"
+
+
+def sampled(valid: int, asked: int) -> str:
+    """`sample        5 of 5 rows valid`."""
+    return labelled("sample", f"{number(valid)} of {rows(asked)} valid")
+
+
+def table(
+    names: Sequence[str], values: Sequence[Mapping[str, object]], width: int, marks: talk.Marks
+) -> list[str]:
+    """Rows under their columns, indented, cut where the terminal ends; the last columns, where
+    not even their beginnings fit, are left out."""
+    names = names[: max(1, width // (CELL_MIN + 2))]
+    cells = [list(names), *([_cell(row.get(name)) for name in names] for row in values)]
+    room = _shares([max(map(len, column)) for column in zip(*cells, strict=True)], width - 2)
+    shown_cells = [
+        [_cut(cell, size, marks) for cell, size in zip(line, room, strict=True)] for line in cells
+    ]
+    return [f"  {line}".rstrip() for line in shown.columns(shown_cells)] if names else []
+
+
+def ask(many: int) -> str:
+    """`Run 20 000 rows?`; the terminal adds `[Y/n]`."""
+    return f"Run {rows(many)}?"
+
+
+def interrupted(run: str, folder: str, counts: tuple[int, int], *, command: str) -> list[str]:
+    """What Ctrl-C leaves: `counts` are the rows saved, and of these the ones since the signal."""
+    saved, late = counts
+    return [
+        f"Stopped sending new rows; {number(late)} in flight were saved.",
+        f"{rows(saved)} {'is' if saved == 1 else 'are'} in {folder}. Continue with:   {command}",
+    ]
+
+
+def keeps_running(batches: Sequence[str]) -> str:
+    """What a server does with the batches that it has."""
+    first, more = batches[0], len(batches) - 1
+    what = "The batch keeps" if not more else f"{number(len(batches))} batches keep"
+    return (
+        f"{what} running on the server. Attach with `batchyard watch {first}`, stop "
+        f"{'it' if not more else 'one'} with `batchyard cancel {first}`."
+    )
+
+
+def resumed(run: str, done: int, failed: int, left: int, marks: talk.Marks) -> str:
+    """`run_7Q2K  8 428 done, 6 failed, 11 566 left. Prompt, model and schema unchanged ✓`."""
+    counts = f"{number(done)} done, {number(failed)} failed, {number(left)} left"
+    return f"{run}  {counts}. Prompt, model and schema unchanged {marks.good}"
+
+
+def wrote(path: str, many: int, added: Sequence[str]) -> str:
+    """`wrote  labelled.parquet   20 000 rows (input order) + sentiment, reason, _status`."""
+    names = f" + {', '.join(added)}" if added else ""
+    return f"wrote  {path}   {rows(many)} (input order){names}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failed rows of one kind: how many, what is said of one of them, how often it was tried."""
+
+    kind: str
+    many: int
+    error: str
+    attempts: int
+
+
+def failed(groups: Sequence[Group], *, run: str, max_tokens: int, width: int) -> list[str]:
+    """`12 rows failed:` and a line for each kind, with the command that asks them again.
+
+    `run` is what names the run on a command line, "" for the newest.
+    """
+    if not groups:
+        return []
+    total = sum(group.many for group in groups)
+    digits = max(4, *(len(number(group.many)) + 2 for group in groups))
+    listed = [(_reason(group, max_tokens), again(group.kind, run, max_tokens)) for group in groups]
+    longest = max(len(reason) for reason, _ in listed)
+    lines = [f"{rows(total)} failed:"]
+    for group, (reason, command) in zip(groups, listed, strict=True):
+        line = f"{number(group.many):>{digits}}  {reason}"
+        if digits + 2 + longest + 6 + max(len(one) for _, one in listed) <= width:
+            lines.append(f"{line:<{digits + 2 + longest}}      {command}")
+        else:
+            lines += [_fold(line, width), f"{'':>{digits}}  {command}"]
+    return lines
+
+
+def again(kind: str, run: str, max_tokens: int) -> str:
+    """The command that asks the rows of one kind again."""
+    words = ["batchyard", "retry", *([run] if run else []), "--only", kind]
+    if kind == "schema_truncated":
+        words += ["--max-tokens", str(2 * max_tokens)]
+    return shlex.join(words)
+
+
+def _reason(group: Group, max_tokens: int) -> str:
+    """What is said of a kind. Errors of strangers are quoted, their first line alone."""
+    tries = f"after {group.attempts} {'try' if group.attempts == 1 else 'tries'}"
+    known = {
+        "schema": f"output did not match the schema {tries}",
+        "schema_truncated": f"answer stopped at max_tokens ({number(max_tokens)}) before the JSON "
+        "closed",
+        "expired": "not asked before the batch expired",
+        "canceled": "canceled before it was asked",
+    }
+    quoted = group.error.strip().split("\n")[0]
+    return known.get(group.kind) or f"{group.kind}: {quoted or 'no reason given'}"
+
+
+def _fold(line: str, width: int) -> str:
+    return line if len(line) <= width else line[: max(1, width - 3)].rstrip() + "..."
+
+
+def _cell(value: object) -> str:
+    """A value on one line; text in quotes where it is more than a word."""
+    if value is None:
+        return ""
+    text = " ".join(str(value).split())
+    return f'"{text}"' if isinstance(value, str) and " " in text else text
+
+
+def _cut(text: str, size: int, marks: talk.Marks) -> str:
+    if len(text) <= size:
+        return text
+    end = "..." if marks.range == "-" else "…"
+    quote = '"' if text.startswith('"') else ""
+    return text[: size - len(end) - len(quote)].rstrip() + end + quote
+
+
+def _shares(wanted: Sequence[int], width: int) -> list[int]:
+    """Room for each column: narrow ones get what they want, wide ones share what is left."""
+    room = [min(size, CELL_MAX) for size in wanted]
+    free = width - 2 * (len(room) - 1)
+    while sum(room) > free and max(room) > CELL_MIN:
+        widest = room.index(max(room))
+        room[widest] -= 1
+    return room
+
+
+def dry(rendered: Iterable[tuple[int, str]]) -> Iterator[str]:
+    """Rendered rows, each under its number from 1."""
+    for position, text in rendered:
+        yield f"-- row {number(position + 1)} {'-' * 60}"
+        yield text
