@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,10 @@ def test_many_faults_are_five_lines_and_a_count(tmp_path: Path) -> None:
         (json.dumps([json.loads(line("a"))]), "jq -c '.[]' "),
         (json.dumps({"requests": [json.loads(line("a"))]}), "jq -c '.requests[]' "),
         (json.dumps(json.loads(line("a")), indent=1), "jq -c . "),
-        ('{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{}}', "translating"),
+        (
+            '{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{}}',
+            "batchyard convert",
+        ),
     ],
 )
 def test_another_format_is_told_how_to_become_this_one(
@@ -147,3 +151,52 @@ async def test_a_large_file_does_not_pass_through_memory_as_a_whole(tmp_path: Pa
         tracemalloc.stop()
     assert path.stat().st_size > 20_000_000
     assert peak < 3_000_000
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 60), min_size=1, max_size=20),
+    requests_max=st.integers(1, 6),
+    bytes_max=st.integers(60, 400),
+    ends=st.sampled_from(["\n", "\r\n", "\n\n"]),
+    start=st.sampled_from(["", "\ufeff"]),
+)
+async def test_the_parts_of_a_file_are_the_file_and_within_the_limits(
+    tmp_path_factory: pytest.TempPathFactory,
+    sizes: list[int],
+    requests_max: int,
+    bytes_max: int,
+    ends: str,
+    start: str,
+) -> None:
+    lines = [line(f"r-{n}", text="x" * size) for n, size in enumerate(sizes)]
+    path = tmp_path_factory.mktemp("file") / "in.jsonl"
+    path.write_bytes((start + ends.join(lines)).encode())
+    parts = RequestsFile.split(path, requests_max, bytes_max)
+    bodies = [await body_of(part) for part in parts]
+    sent = [json.loads(body)["requests"] for body in bodies]
+    assert [one for part in sent for one in part] == [json.loads(text) for text in lines]
+    assert [part.requests for part in parts] == [len(part) for part in sent]
+    assert all(len(part) <= requests_max for part in sent)
+    assert all(
+        len(body) <= bytes_max or len(part) == 1 for body, part in zip(bodies, sent, strict=True)
+    )
+    for before, after in pairwise(sent):
+        grown = len(json.dumps(after[0])) + 1
+        full = len(before) == requests_max
+        assert full or len(bodies[sent.index(before)]) + grown > bytes_max
+
+
+def test_one_custom_id_in_two_parts_is_a_fault(tmp_path: Path) -> None:
+    path = written(tmp_path, line("a"), line("b"), line("a"))
+    with pytest.raises(BadRequestsFile, match=r'in.jsonl:3: custom_id "a" was used in line 1'):
+        RequestsFile.split(path, 1, 1_000)
+
+
+async def test_what_is_appended_while_parts_are_sent_is_noticed(tmp_path: Path) -> None:
+    path = written(tmp_path, line("a"), line("b"))
+    first, last = RequestsFile.split(path, 1, 1_000)
+    written(tmp_path, line("a"), line("b"), line("c"))
+    assert json.loads(await body_of(first))["requests"] == [json.loads(line("a"))]
+    with pytest.raises(BadRequestsFile, match="changed while it was being sent"):
+        await body_of(last)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -24,40 +26,79 @@ _custom_id = re.compile(CUSTOM_ID_PATTERN)
 
 
 class RequestsFile:
-    """A checked file. `requests` is how many it holds; `body()` the create call's JSON body.
+    """A checked file, or a part of one. `requests` is how many it holds; `body()` the create
+    call's JSON body.
 
     The file is read once to check it and once for each time it is sent, line by line, so its size
     does not matter to memory. Blank lines, CRLF and a byte order mark are forgiven.
     """
 
-    def __init__(self, path: Path, *, name: str | None = None) -> None:
-        """Check `path`, shown as `name` in faults; raises `BadRequestsFile`, `OSError`."""
+    def __init__(self, path: Path, *, name: str | None = None, part: Part | None = None) -> None:
+        """Check `path`, shown as `name` in faults; raises `BadRequestsFile`, `OSError`.
+
+        `part` is one that `split` found, checked already.
+        """
         self.path, self.name = path, name or str(path)
-        self.requests, self._size = _checked(path, self.name)
+        self._part = part or _checked(path, self.name, sys.maxsize, sys.maxsize)[0]
+
+    @classmethod
+    def split(
+        cls, path: Path, requests_max: int, bytes_max: int, *, name: str | None = None
+    ) -> list[RequestsFile]:
+        """Check all of `path` and cut it into parts that are within the limits of one batch.
+
+        A custom_id must be unique in the whole file. Raises `BadRequestsFile`, `OSError`.
+        """
+        parts = _checked(path, name or str(path), requests_max, bytes_max)
+        return [cls(path, name=name, part=part) for part in parts]
+
+    @property
+    def requests(self) -> int:
+        """How many there are."""
+        return self._part.requests
 
     def body(self) -> Body:
         """The body of the create call, read from the file while it is sent."""
-        return Body(self._chunks, self._size)
+        return Body(self._chunks, self._part.size)
 
     async def _chunks(self) -> AsyncIterator[bytes]:
-        sent = 0
-        for chunk in _gathered(self.path):
+        sent, size = 0, self._part.size
+        for chunk in _gathered(self.path, self._part):
             sent += len(chunk)
-            if sent > self._size:
+            if sent > size:
                 break
             yield chunk
-        if sent != self._size:
+        if sent != size:
             raise BadRequestsFile(
                 f"{self.name} changed while it was being sent; no batch was created",
                 fix="let whatever writes it finish, then run this again",
             )
 
 
-def _gathered(path: Path) -> Iterator[bytes]:
-    """The create body in pieces of about `CHUNK_BYTES`."""
+@dataclass(slots=True)
+class Part:
+    """Lines that make one batch: `size` is that of its create body.
+
+    They begin at the byte `first` and end before `end`, None for all that follow.
+    """
+
+    first: int
+    end: int | None = None
+    requests: int = 0
+    size: int = len(_HEAD) + len(_TAIL) - 1
+
+    def grown(self, line: bytes) -> int:
+        """The size with one more line, which a comma sets apart from the one before."""
+        return self.size + len(line) + 1
+
+
+def _gathered(path: Path, part: Part) -> Iterator[bytes]:
+    """The create body in parts of about `CHUNK_BYTES`."""
     pending, separator = bytearray(_HEAD), b""
     with path.open("rb") as file:
-        for _, line in _lines(file):
+        for _, first, line in _lines(file, part.first):
+            if part.end is not None and first >= part.end:
+                break
             pending += separator
             pending += line
             separator = b","
@@ -68,21 +109,24 @@ def _gathered(path: Path) -> Iterator[bytes]:
     yield bytes(pending)
 
 
-def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines with something on them, and their numbers from 1."""
+def _lines(file: IO[bytes], first: int = 0) -> Iterator[tuple[int, int, bytes]]:
+    """The lines from byte `first` on that have something on them, with their beginnings, and
+    their numbers from 1."""
+    file.seek(first)
     for number, line in enumerate(file, 1):
-        text = (line.removeprefix(_BOM) if number == 1 else line).strip()
+        text = (line.removeprefix(_BOM) if not first else line).strip()
         if text:
-            yield number, text
+            yield number, first, text
+        first += len(line)
 
 
-def _checked(path: Path, name: str) -> tuple[int, int]:
-    """(requests, bytes of the create body) of a file without a fault."""
+def _checked(path: Path, name: str, requests_max: int, bytes_max: int) -> list[Part]:
+    """The file without a fault, cut wherever the next line would be too much for one batch."""
     seen: dict[str, int] = {}
     faults: list[str] = []
-    count, size = 0, len(_HEAD) + len(_TAIL)
+    parts = [Part(0)]
     with path.open("rb") as file:
-        for number, line in _lines(file):
+        for number, first, line in _lines(file):
             fault = _fault(line, number, seen)
             if fault is not None:
                 faults.append(f"{name}:{number}: {fault}")
@@ -90,15 +134,19 @@ def _checked(path: Path, name: str) -> tuple[int, int]:
                     raise BadRequestsFile(
                         f"{faults[0]}\nnothing was sent", fix=whole.format(name=name)
                     )
-            count += 1
-            size += len(line) + 1
+            part = parts[-1]
+            if part.requests and (part.requests >= requests_max or part.grown(line) > bytes_max):
+                part.end = first
+                parts.append(part := Part(first))
+            part.size = part.grown(line)
+            part.requests += 1
     if faults:
         more = len(faults) - SHOWN_MAX
         listed = faults[:SHOWN_MAX] + ([f"and {more} more lines like these"] if more > 0 else [])
         raise BadRequestsFile("\n".join([*listed, "nothing was sent"]), fix=_EXPECTED)
-    if count == 0:
+    if not seen:
         raise BadRequestsFile(f"{name} has no requests in it; nothing was sent", fix=_EXPECTED)
-    return count, size - 1
+    return parts
 
 
 _EXPECTED = 'one JSON object a line: {"custom_id": "row-1", "params": {"model": …, "messages": …}}'
@@ -137,7 +185,7 @@ def _fault(line: bytes, number: int, seen: dict[str, int]) -> str | None:
 
 
 def _quoted(text: str) -> str:
-    """A piece of the file for a message: short, on one line."""
+    """A part of the file for a message: short, on one line."""
     return msgspec.json.encode(text[:80]).decode()
 
 
@@ -154,8 +202,5 @@ def _another_format(line: bytes) -> str | None:
     if "requests" in fields:
         return "jq -c '.requests[]' {name} | batchyard create -"
     if {"method", "url", "body"} <= fields.keys():
-        return (
-            "this looks like a batch for Chat Completions; its requests need "
-            "translating to Messages params first"
-        )
+        return "batchyard convert {name} requests.jsonl   (translates Chat Completions)"
     return None

@@ -49,7 +49,8 @@ def test_columns_are_named_in_the_order_of_the_input() -> None:
 
 def test_the_sample_is_a_table() -> None:
     values = [
-        {"review_text": "Battery died after two weeks, but the camera is good", "sentiment": "mixed"},
+        {"review_text": "Battery died after two weeks, but the camera is good",
+         "sentiment": "mixed"},
         {"review_text": "Exactly what\nI needed", "sentiment": "positive"},
     ]  # fmt: skip
     assert words.table(("review_text", "sentiment"), values, 60, FANCY) == [
