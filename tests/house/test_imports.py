@@ -16,6 +16,7 @@ ROOMS = {
     "alembic": ["store"],
     "cffi": ["batches"],
     "click": ["cli"],
+    "genai_prices": ["pipeline/estimate/prices/public.py"],
     "httptools": ["engines/connection.py", "server"],
     "httpx2": ["client"],
     "platformdirs": ["config.py"],

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from batchyard.pipeline.estimate.comparison import Comparison, compare
 from batchyard.pipeline.estimate.figure import Figure, mean, relative_error
 from batchyard.pipeline.estimate.ground import Ground
-from batchyard.pipeline.estimate.price import Price, Tokens
-from batchyard.pipeline.estimate.prices import Prices
+from batchyard.pipeline.estimate.prices.comparison import Comparison, compare
+from batchyard.pipeline.estimate.prices.price import Price, Tokens
+from batchyard.pipeline.estimate.prices.prices import Prices
 from batchyard.pipeline.estimate.sample import Sample
 
 ELSEWHERE = "claude-haiku-4-5"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from batchyard.client.readiness import EngineState, Readiness
-from batchyard.pipeline.estimate.price import Price
-from batchyard.pipeline.estimate.prices import Prices
+from batchyard.pipeline.estimate.prices.price import Price
+from batchyard.pipeline.estimate.prices.prices import Prices
 
 
 @dataclass(frozen=True, slots=True)

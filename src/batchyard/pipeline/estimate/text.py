@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from batchyard.pipeline.estimate.comparison import Comparison
 from batchyard.pipeline.estimate.estimate import Estimate, Pace
 from batchyard.pipeline.estimate.figure import Figure
-from batchyard.pipeline.estimate.price import Price, Rates
+from batchyard.pipeline.estimate.prices.comparison import Comparison
+from batchyard.pipeline.estimate.prices.price import Price, Rates
 from batchyard.pipeline.estimate.shown import (
     dollars,
     durations,
@@ -43,15 +43,12 @@ def table(compared: Sequence[Comparison], estimate: Estimate) -> list[str]:
         f"{'compare':<{LABEL}}{grouped(estimate.rows)} rows of {small(estimate.input.value)} in "
         f"and {small(estimate.output.value)} out"
     )
-    names = max(len("model"), *(len(one.model) for one in compared))
-    rows = [
-        ("model", "standard", "batch"),
-        *((c.model, _or(c.standard), _or(c.batch)) for c in compared),
-    ]
-    wide = [max(len(row[column]) for row in rows) for column in (1, 2)]
+    rows = [("model", "standard", "batch")]
+    rows += [(one.model, _or(one.standard), _or(one.batch)) for one in compared]
+    name, single, batch = (max(len(row[column]) for row in rows) for column in range(3))
     return [
         head,
-        *(f"  {row[0]:<{names}}   {row[1]:>{first}}   {row[2]:>{second}}" for row in rows),
+        *(f"  {row[0]:<{name}}   {row[1]:>{single}}   {row[2]:>{batch}}" for row in rows),
     ]
 
 
@@ -140,18 +137,17 @@ def _cost(estimate: Estimate) -> list[str]:
 def _paid(estimate: Estimate) -> list[str]:
     price = estimate.price
     if price is None:
-        return [*_machine(estimate, None), f"not known: no price for {estimate.model}"]
+        return [f"not known: no price for {estimate.model}"]
     if price.standard is not None:
         return [*_machine(estimate, price), *_api(estimate, price, price.standard)]
     return [*_machine(estimate, price), *([] if price.gpu_hour is not None else ["$0 API"])]
 
 
-def _machine(estimate: Estimate, price: Price | None) -> list[str]:
+def _machine(estimate: Estimate, price: Price) -> list[str]:
     """Hours of one's own machines, and dollars where they have a price."""
-    hours = estimate.machine_hours
-    paid = None if price is None else price.gpu_hour
-    if hours is None or price is None:
-        return [] if price is None or paid is None else [f"{dollars(price.machine(1))} an hour"]
+    hours, paid = estimate.machine_hours, price.gpu_hour
+    if hours is None:
+        return [] if paid is None else [f"{dollars(price.machine(1))} an hour"]
     used = span(small(hours[0]), small(hours[1]), " GPU-hours")
     return [used if paid is None else f"{dollars(paid * Decimal(repr(hours[1])))} for {used}"]
 

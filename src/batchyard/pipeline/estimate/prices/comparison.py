@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from batchyard.pipeline.estimate.price import Tokens
-from batchyard.pipeline.estimate.prices import Prices
+from batchyard.pipeline.estimate.prices.price import Tokens
+from batchyard.pipeline.estimate.prices.prices import Prices
 
 MODELS = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5", "gpt-5-mini", "gpt-5")
 """Compared where the user names no others: hosted models that people choose between."""

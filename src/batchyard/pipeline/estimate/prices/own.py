@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from batchyard.errors import ConfigurationError
-from batchyard.pipeline.estimate.price import Price, Rate, Rates
+from batchyard.pipeline.estimate.prices.price import Price, Rate, Rates
 
 FILE_NAME = "batchyard.toml"
 

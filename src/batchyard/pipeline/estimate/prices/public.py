@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from batchyard.pipeline.estimate.price import Price, Rate, Rates
+from batchyard.pipeline.estimate.prices.price import Price, Rate, Rates
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, PriceCalculation

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from batchyard.pipeline.estimate.price import Price, Tokens
-from batchyard.pipeline.estimate.price_table import FILE_NAME, prices_of, read_prices
+from batchyard.pipeline.estimate.prices.own import FILE_NAME, prices_of, read_prices
+from batchyard.pipeline.estimate.prices.price import Price, Tokens
 
 
 class Prices:
@@ -56,7 +56,7 @@ class Prices:
 
     def _from_list(self, model: str) -> Price | None:
         if model not in self._listed:
-            from batchyard.pipeline.estimate.price_list import listed
+            from batchyard.pipeline.estimate.prices.public import listed
 
             self._listed[model] = listed(model)
         return self._listed[model]
