@@ -29,6 +29,9 @@ FILE_NAME = "batchyard.toml"
 _NOT_SETTINGS = {"BATCHYARD_SERVER", "BATCHYARD_API_KEY", "BATCHYARD_CONFIG"}
 """Variables with our prefix that the client's verbs read, not the server."""
 
+_NOT_SERVING = ("prices",)
+"""Tables of the file that the verbs of a dataset read, not the server."""
+
 _PRIVATE = "127.0.0.0/8 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 ::1/128 fc00::/7"
 _Count = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[int, Field(ge=1)]
@@ -214,11 +217,12 @@ def _chosen_file(given: Path | str | None) -> Path | None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} is not valid TOML: {error}") from None
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror}") from None
+    return {key: value for key, value in found.items() if key not in _NOT_SERVING}
 
 
 def _environment(cls: type[Settings]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ ROOMS = {
     "cffi": ["batches"],
     "click": ["cli"],
     "fastjsonschema": ["pipeline/prompt/schema/fit.py"],
+    "genai_prices": ["pipeline/estimate/prices/public.py"],
     "httptools": ["engines/connection.py", "server"],
     "httpx2": ["client"],
     "jinja2": ["pipeline/prompt/words/"],

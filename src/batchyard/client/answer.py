@@ -21,6 +21,7 @@ _REFUSALS: dict[int, type[Refused]] = {
     402: errors.PermissionDenied,
     403: errors.PermissionDenied,
     404: errors.NotFound,
+    405: errors.NotFound,  # a server that lacks a call may know its path for another one
     413: errors.RequestTooLarge,
     429: errors.RateLimited,
     529: errors.Overload,

@@ -1,4 +1,4 @@
-"""The verbs: create, retrieve, list, watch, results, cancel, delete, and how the server is."""
+"""The verbs: create, retrieve, list, watch, results, cancel, delete, live calls, and how it is."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import Self, TypeVar
 import msgspec
 
 from batchyard.client.answer import Answer
-from batchyard.client.http import Body, Exchange, Http
+from batchyard.client.http import Body, Exchange, Http, Repeat
 from batchyard.client.readiness import Liveness, Readiness
 from batchyard.client.requests_file import RequestsFile
 from batchyard.client.results import Arrival, Receipt, Sink, fetch
 from batchyard.client.watching import Snapshot, watch
 from batchyard.clock import Clock, SystemClock
 from batchyard.errors import NotFound, NotThisApi
-from batchyard.wire import DeletedMessageBatch, MessageBatch
+from batchyard.wire import DeletedMessageBatch, MessageBatch, TokenCount
 
 T = TypeVar("T")
 
-_ROOT = "/v1/messages/batches"
+_MESSAGES = "/v1/messages"
+_ROOT = f"{_MESSAGES}/batches"
 _plausible_id = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _JSON = {"accept": "application/json"}
 
@@ -33,6 +34,12 @@ class Batches(msgspec.Struct, frozen=True):
     data: list[MessageBatch]
     has_more: bool = False
     last_id: str | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """As much of a message as tells it from another answer."""
+
+    content: list[msgspec.Raw]
 
 
 class Client:
@@ -126,6 +133,25 @@ class Client:
         exchange = Exchange("DELETE", _path(batch_id), repeat="if refused")
         return await self._ask(DeletedMessageBatch, exchange)
 
+    async def message(self, params: bytes) -> bytes:
+        """One live call: the JSON of the message that answers `params`, the JSON of a call.
+
+        It is sent again only where the server surely has not acted: a lost answer raises `Lost`,
+        and may be paid for. `NotFound` is also what a server without live calls answers.
+        """
+        exchange = _call(_MESSAGES, params, repeat="if refused")
+        answer = await self._http.ask(exchange)
+        answer.value(_Message)
+        return answer.body
+
+    async def count_tokens(self, params: bytes) -> int | None:
+        """How many tokens the server counts in the JSON of a call, None where it does not count."""
+        exchange = _call(f"{_MESSAGES}/count_tokens", params, repeat="always")
+        try:
+            return (await self._ask(TokenCount, exchange)).input_tokens
+        except (NotFound, NotThisApi):
+            return None
+
     async def liveness(self) -> Liveness | None:
         """Version and clock of a Batchyard server, None when it is a server of another make."""
         answer = await self._probe("/livez")
@@ -162,6 +188,14 @@ def _path(batch_id: str) -> str:
     if not _plausible_id.fullmatch(batch_id):
         raise NotFound(f'"{batch_id[:80]}" is not the id of a batch', should_retry=False)
     return f"{_ROOT}/{batch_id}"
+
+
+def _call(path: str, params: bytes, *, repeat: Repeat) -> Exchange:
+    async def whole() -> AsyncIterator[bytes]:
+        yield params
+
+    headers = {"content-type": "application/json"}
+    return Exchange("POST", path, repeat=repeat, headers=headers, body=Body(whole, len(params)))
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -1,0 +1,1 @@
+"""What a run will take, told before it is paid for, and the caps it keeps to."""
