@@ -18,6 +18,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SAMPLE_ROWS = 5
 
+FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow", "requests", "openai")
+"""What can be read."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
@@ -184,8 +187,7 @@ place_options = stacked(
 )  # fmt: skip
 
 _input_options = stacked(
-    click.option("--format", metavar="F", type=click.Choice(
-                 ["csv", "tsv", "jsonl", "json", "parquet", "arrow", "requests", "openai"]),
+    click.option("--format", metavar="F", type=click.Choice(FORMATS),
                  help="What FILE is, where its name and beginning do not tell."),
     click.option("--encoding", metavar="E", default="utf-8", show_default=True,
                  help="Of a text file."),
