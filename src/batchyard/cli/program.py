@@ -15,6 +15,8 @@ from batchyard.cli import failures
 
 VERBS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Run the server on your engines."),
+    "submit": ("files", "Send ready-made requests, as many batches as they need."),
+    "convert": ("files", "Turn a dataset into another format."),
     "create": ("batches", "Create a batch from a file of requests."),
     "retrieve": ("batches", "Show one batch."),
     "list": ("batches", "List batches, newest first."),
