@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from batchyard.cli import shown, talk
@@ -184,8 +184,6 @@ def _shares(wanted: Sequence[int], width: int) -> list[int]:
     return room
 
 
-def dry(rendered: Iterable[tuple[int, str]]) -> Iterator[str]:
-    """Rendered rows, each under its number from 1."""
-    for position, text in rendered:
-        yield f"-- row {number(position + 1)} {'-' * 60}"
-        yield text
+def ruled(text: str, width: int) -> str:
+    """A line across the terminal that says what follows."""
+    return f"-- {text} ".ljust(min(width, 80), "-")
