@@ -16,9 +16,9 @@ from batchyard.pipeline.row import Fields
 class Task:
     """A compiled task; immutable. Make one with `make`, or from what a run remembers.
 
-    `model` None leaves the model out of the params. `schema` is JSON Schema or None. `answer_columns` are the schema's properties
-    in order, or `output`; `columns_used` those that the templates and media name (with `whole_row`
-    it does not matter which there are: all are used).
+    `model` None leaves the model out of the params; `schema` is a JSON Schema or None.
+    `answer_columns` are the schema's properties in order, or `output`; `columns_used` those that
+    the templates and media name (with `whole_row` it does not matter which: all are used).
     """
 
     def __init__(self, said: Asked) -> None:
