@@ -144,8 +144,8 @@ def test_a_reached_cap_says_what_is_spent_what_is_kept_and_how_to_go_on() -> Non
     with pytest.raises(CapReached) as raised:
         one.reserve(2000, 200_000, 0)
     assert raised.value.message == (
-        "--max-cost allows $5.00: spent so far: $4.71, and 2 000 more rows can take up to $0.63; "
-        "they were not sent, 412 answers are kept"
+        "--max-cost allows $5.00: $4.71 spent so far, and 2 000 more rows can take up to $0.63; "
+        "nothing more was sent, 412 answers are kept"
     )
     # 4.71 for 420 rows are 11.21 for 1,000; a tenth more, and room for that batch: 12.97.
     assert raised.value.fix == "continue with: batchyard resume --max-cost 13"
@@ -158,14 +158,14 @@ def test_a_reached_cap_says_what_is_spent_what_is_kept_and_how_to_go_on() -> Non
             Caps(max_tokens_total=150),
             Spent(),
             0,
-            "allows 150 tokens: spent so far: 0 tokens, and one more row can take up to 200 tokens",
+            "allows 150 tokens: 0 tokens spent so far, and one more row can take up to 200 tokens",
             "--max-tokens-total 500",
         ),
         (
             Caps(max_hours=2),
             Spent(500, 1),
             2.5,
-            "allows 2 h: spent so far: 2 h 30 min, and one more row can take up to 18 s",
+            "allows 2 h: 2 h 30 min spent so far, and one more row can take up to 18 s",
             "--max-hours 5.6",
         ),
     ],

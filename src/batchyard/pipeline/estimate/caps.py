@@ -63,11 +63,11 @@ def reached(reach: Reach, answers: int) -> CapReached:
     """What is raised when the cap does not allow the rows that are next."""
     shown = _WORDS[reach.name]
     more = "one more row" if reach.rows == 1 else f"{grouped(reach.rows)} more rows"
-    held = f", set aside for rows on their way: {shown(reach.held)}" if reach.held else ""
+    held = f", {shown(reach.held)} set aside for rows on their way" if reach.held else ""
     kept = f"{grouped(answers)} answer{'s are' if answers != 1 else ' is'} kept"
     return CapReached(
-        f"{flag(reach.name)} allows {shown(reach.cap)}: spent so far: {shown(reach.spent)}{held}, "
-        f"and {more} can take up to {shown(reach.next)}; they were not sent, {kept}",
+        f"{flag(reach.name)} allows {shown(reach.cap)}: {shown(reach.spent)} spent so far{held}, "
+        f"and {more} can take up to {shown(reach.next)}; nothing more was sent, {kept}",
         fix=f"continue with: batchyard resume {flag(reach.name)} {_enough(reach)}",
     )
 

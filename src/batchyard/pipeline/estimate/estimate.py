@@ -148,8 +148,10 @@ def pace(sample: Sample, ground: Ground) -> Pace | None:
         return None
     together = len(sample.latencies)
     measured = together / sample.seconds
-    best = (ground.at_once or 0) / statistics.median(sample.latencies)
-    return Pace(measured, max(measured, best), together, ground.at_once)
+    best = measured
+    if ground.at_once is not None and ground.at_once > together:
+        best = max(measured, ground.at_once / statistics.median(sample.latencies))
+    return Pace(measured, best, together, ground.at_once)
 
 
 def compared(estimate: Estimate, models: Sequence[str], prices: Prices) -> Estimate:

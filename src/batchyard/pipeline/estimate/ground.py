@@ -16,7 +16,7 @@ class Ground:
     """`own`: the engines run on machines of one's own, so tokens have no price by themselves.
 
     `at_once` is how many requests the server has in flight at most, None where it does not say.
-    `engines` is how many of them serve the model, 0 for a server of another make, which does not tell.
+    `engines` is how many of them serve the model, 0 for a server of another make.
     """
 
     own: bool = False
