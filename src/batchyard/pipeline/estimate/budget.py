@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from batchyard.errors import ConfigurationError
 from batchyard.pipeline.estimate.caps import Caps, Name, Reach, reached
@@ -158,21 +159,32 @@ class Budget:
         each = hours / spent.rows if spent.rows else 0.0
         if caps.max_tokens_total is not None:
             held = sum(one.tokens for one in self._held)
-            yield self._reach(
-                "max_tokens_total", (caps.max_tokens_total, spent.tokens, held, bound.tokens)
-            )
+            stand = _Standing(caps.max_tokens_total, spent.tokens, held, bound.tokens)
+            yield self._reach("max_tokens_total", stand, bound.rows)
         if caps.max_cost is not None:
-            held_cost = sum((one.cost for one in self._held), Decimal(0))
+            paid = sum((one.cost for one in self._held), Decimal(0))
             more = bound.cost + self._price.machine(each * bound.rows)
-            yield self._reach("max_cost", (caps.max_cost, self.cost(hours), held_cost, more))
+            stand = _Standing(caps.max_cost, self.cost(hours), paid, more)
+            yield self._reach("max_cost", stand, bound.rows)
         if caps.max_hours is not None:
             # Batches on their way end while the next one runs: their time is not added.
-            yield self._reach("max_hours", (caps.max_hours, hours, 0, each * bound.rows))
+            stand = _Standing(caps.max_hours, hours, 0, each * bound.rows)
+            yield self._reach("max_hours", stand, bound.rows)
 
-    def _reach(self, name: Name, amounts: tuple[float | Decimal, ...]) -> Reach:
-        cap, spent, held, more = (Decimal(str(amount)) for amount in amounts)
+    def _reach(self, name: Name, stand: _Standing, rows: int) -> Reach:
+        cap, spent, held, more = (Decimal(str(amount)) for amount in stand)
         ended = self._spent.rows
-        return Reach(name, cap, spent, held, more, spent / ended * self._rows if ended else None)
+        wanted = spent / ended * self._rows if ended else None
+        return Reach(name, cap, spent, held, more, rows, wanted)
+
+
+class _Standing(NamedTuple):
+    """Amounts of a cap as they come, floats among them."""
+
+    cap: float | Decimal
+    spent: float | Decimal
+    held: float | Decimal
+    more: float | Decimal
 
 
 def _over(reach: Reach) -> bool:
