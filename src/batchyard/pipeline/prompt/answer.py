@@ -15,6 +15,7 @@ from batchyard.pipeline.prompt.schema.fit import Fit
 
 TEXT_COLUMN, CALLS_COLUMN = "output", "tool_calls"
 
+_NOT_JSON = "the answer is not JSON"
 _FENCE = re.compile(r"```(?:json)?[ \t]*\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
@@ -94,13 +95,14 @@ class Answers:
         return next((bytes(one.input).decode() for one in blocks if _is_call(one, ANSWER_TOOL)), "")
 
     def _fitting(self, raw: str, message: _Message, fit: Fit) -> dict[str, object]:
-        fault = "the answer is not JSON"
+        fault = _NOT_JSON
         for value in _values(raw):
             found = fit.fault(value)
             if found is None:
                 return self._columns_of(value)
             fault = found
-        if message.stop_reason == "max_tokens" and fault == "the answer is not JSON":
+        # Engines close the input of a call that was cut, so that it is JSON with something missing.
+        if message.stop_reason == "max_tokens" and (fault == _NOT_JSON or self._as_tool):
             raise Misfit("schema_truncated", self._truncated(), raw)
         raise Misfit("schema", _blamed(fault, message), raw)
 

@@ -89,6 +89,14 @@ def asked(said: Said) -> Asked:
         folder=str(Path(said.get("folder") or ".").absolute()),
     )
     _check_schema(answer)
+    try:
+        msgspec.json.encode(answer)
+    except UnicodeEncodeError as error:
+        raise BadPrompt(
+            "the prompt, the model or the schema holds a lone surrogate, which is no valid text; "
+            "nothing was sent",
+            fix="save the text as UTF-8",
+        ) from error
     return answer
 
 
