@@ -111,13 +111,25 @@ def test_max_tokens_may_be_said_as_a_parameter() -> None:
          "said twice"),
         ({"schema": "a", "as_tool": True, "tools": [TOOL], "tool_choice": "auto"}, "said twice"),
         ({"as_tool": True}, "needs a schema"),
+        ({"schema": "b", "prompt": None, "turns": [("user", "{{ a }}"), ("assistant", "{")]},
+         "only the end of the JSON"),
         ({"tools": [TOOL], "params": {"tools": [TOOL]}}, "said twice"),
     ],
 )  # fmt: skip
 def test_what_is_said_twice_is_refused(said: dict[str, Any], word: str) -> None:
     with pytest.raises(BadPrompt) as caught:
-        Task.make(prompt="{{ a }}", **said)
+        Task.make(**{"prompt": "{{ a }}", **said})
     assert word in told(caught)
+
+
+def test_a_word_that_make_does_not_know_is_no_silent_default() -> None:
+    with pytest.raises(TypeError, match="'promt'"):
+        Task.make(promt="{{ a }}")  # type: ignore[call-arg]
+
+
+def test_a_turn_of_the_assistants_at_the_end_begins_the_answer() -> None:
+    task = Task.make(turns=[("user", "{{ a }}"), ("assistant", "It is")])
+    assert sent(task, {"a": "x"})["messages"][-1] == {"role": "assistant", "content": "It is"}
 
 
 def test_tools_come_from_a_list_or_a_file_and_one_can_be_chosen(tmp_path: Path) -> None:

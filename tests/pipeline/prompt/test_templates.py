@@ -46,6 +46,8 @@ def test_a_template_that_takes_the_whole_row_says_so(template: str) -> None:
         ("as it is", "as it is"),
         (None, ""),
         (float("nan"), ""),
+        (Decimal("nan"), ""),
+        ({"a": 10**30}, '{"a":1000000000000000000000000000000}'),
         (3, "3"),
         (3.0, "3.0"),
         (0.1, "0.1"),
@@ -63,7 +65,7 @@ def test_a_value_reads_as_it_is_written(value: object, text: str) -> None:
     assert spoken("v: {{ a }}.", {"a": value, "b": "other"}) == f"v: {text}."
 
 
-@pytest.mark.parametrize("nothing", [None, float("nan")])
+@pytest.mark.parametrize("nothing", [None, float("nan"), Decimal("nan")])
 def test_no_value_is_empty_false_none_and_has_a_default(nothing: object) -> None:
     template = (
         "{{ a|default('-') }}{{ a|upper }}{{ a is none }}{{ a == none }}"
@@ -140,6 +142,7 @@ def test_a_template_that_is_none_is_refused_when_it_is_made(template: str, word:
         ("x{{ a + 1 }}", {"a": None}, ["row 17", "no value in a"]),
         ("x{{ a + 1 }}", {"a": "secret"}, ["row 17"]),
         ("x{{ 1 / a }}", {"a": 0}, ["row 17", "ZeroDivisionError"]),
+        ("x{{ a ** 400 }}", {"a": 1e300}, ["row 17", "OverflowError"]),
         ("x{{ a|round('secret') }}", {"a": 1.5}, ["row 17"]),
         ("x{{ a }}", {"a": b"secret"}, ["row 17", "bytes are not text"]),
         ("x{{ a }}", {"a": "\ud800secret"}, ["row 17", "column a", "surrogate"]),

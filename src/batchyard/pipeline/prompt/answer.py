@@ -172,30 +172,15 @@ _list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class _Spoken(msgspec.Struct):
-    role: str
-    content: Any
-
-
 def repaired(params: bytes, raw: str, why: str) -> bytes:
     """`params` that ask again: the answer `raw`, then what was wrong with it (`why`)."""
     fields = _object(params)
     turns: list[object] = [*_list(fields["messages"])]
-    last = msgspec.json.decode(fields["messages"], type=list[_Spoken])[-1]
-    if last.role == "assistant":
-        # A prefilled answer: what the model said goes on where that ends.
-        turns[-1] = {"role": "assistant", "content": _continued(last.content, raw)}
-    elif raw.strip():
+    if raw.strip():
         turns.append({"role": "assistant", "content": raw.rstrip()})
     turns.append({"role": "user", "content": _again(why)})
     fields["messages"] = msgspec.Raw(_encode(turns))
     return _encode(fields)
-
-
-def _continued(content: Any, raw: str) -> str:
-    if isinstance(content, str):
-        return content + raw.rstrip()
-    return "".join(block.get("text", "") for block in content) + raw.rstrip()
 
 
 def _again(why: str) -> str:

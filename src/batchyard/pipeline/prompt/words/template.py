@@ -168,7 +168,7 @@ def _head(tree: nodes.Template, *, skip: bool) -> str:
 
 def _told(error: Exception) -> CannotRender:
     """What went wrong in a template, without what stands in the row."""
-    if isinstance(error, (SecurityError, OverflowError, MemoryError, RecursionError)):
+    if isinstance(error, (SecurityError, MemoryError, RecursionError)) or "MAX_RANGE" in str(error):
         return CannotRender(str(error) or type(error).__name__, of_template=True)
     if isinstance(error, (UndefinedError, TypeError)):
         return CannotRender(str(error), of_template=False)
