@@ -144,7 +144,7 @@ def test_empty_standard_input_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_the_fingerprint_is_that_of_the_bytes_and_follows_a_change(tmp_path: Path) -> None:
     source = opened(tmp_path, "a,b\n1,2\n")
     first = source.fingerprint()
-    assert first == f"sha256:{hashlib.sha256(b'a,b\n1,2\n').hexdigest()}"
+    assert first == "sha256:" + hashlib.sha256(b"a,b\n1,2\n").hexdigest()
     source.path.write_text("a,b\n1,23\n")
     assert source.fingerprint() != first
 
