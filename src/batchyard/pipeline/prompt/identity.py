@@ -50,9 +50,13 @@ class Identity:
 
 
 def said(asked: Asked) -> bytes:
-    """What is asked as bytes, without the folder: files count by their content."""
+    """What is asked as bytes, without what changes no answer.
+
+    Files count by their content wherever they lie, and a cache only by what it saves.
+    """
     plain: dict[str, Any] = msgspec.to_builtins(asked)
-    del plain["folder"]
+    for name in ("folder", "cache_prefix", "constant"):
+        del plain[name]
     return msgspec.json.encode(plain)
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from typing import IO
 
@@ -121,10 +122,8 @@ def _found(path: str | Path, name: str, keep_in: Path | None, encoding: str) -> 
 
 def _kept(stream: IO[bytes], name: str, folder: Path | None, encoding: str) -> InputFile:
     """A copy of `stream` in `folder`, complete and on the disk, or not there."""
-    owner = None
-    if folder is None:
-        owner = tempfile.TemporaryDirectory(prefix="batchyard-")
-        folder = Path(owner.name)
+    passing = folder is None
+    folder = folder or Path(tempfile.mkdtemp(prefix="batchyard-"))
     target = folder / _KEPT
     part = target.with_name(f"{_KEPT}.part")
     try:
@@ -137,7 +136,10 @@ def _kept(stream: IO[bytes], name: str, folder: Path | None, encoding: str) -> I
     except OSError as error:
         part.unlink(missing_ok=True)
         raise bad_input(f"{name} could not be kept in {folder}: {error.strerror}") from error
-    return InputFile(target, name, encoding, owner)
+    file = InputFile(target, name, encoding)
+    if passing:
+        weakref.finalize(file, shutil.rmtree, folder, ignore_errors=True)
+    return file
 
 
 def _nearest(path: Path) -> str:
