@@ -14,9 +14,11 @@ from batchyard import __version__
 from batchyard.cli import failures
 
 VERBS: dict[str, tuple[str, str]] = {
-    "serve": ("serve", "Run the server on your engines."),
+    "run": ("run", "Label a file: ask a model about every row."),
+    "estimate": ("run", "Say what a run would take, and stop."),
     "submit": ("files", "Send ready-made requests, as many batches as they need."),
     "convert": ("files", "Turn a dataset into another format."),
+    "serve": ("serve", "Run the server on your engines."),
     "create": ("batches", "Create a batch from a file of requests."),
     "retrieve": ("batches", "Show one batch."),
     "list": ("batches", "List batches, newest first."),

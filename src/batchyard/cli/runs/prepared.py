@@ -33,8 +33,9 @@ class Prepared:
     output: str
 
 
-def prepared(asked: Asked, keep_in: Path) -> Prepared:
-    """Read, compile and check everything; what flows past only once is kept in `keep_in`.
+def prepared(asked: Asked, keep_in: Path | None) -> Prepared:
+    """Read, compile and check everything; what flows past only once is kept in `keep_in`,
+    for as long as this lives where that is None.
 
     Raises `BadInput`, `BadPrompt`, `BadOutput`: nothing was sent.
     """
