@@ -59,9 +59,11 @@ async def place(where: Where, run_folder: Path) -> AsyncIterator[Place]:
         return
     from batchyard.pipeline.embedded import EmbeddedServer
 
-    async with EmbeddedServer(run_folder / FOLDER, where.engines) as own:
-        async with Client(own.url) as client:
-            yield Place(client, await client.readiness(), own)
+    async with (
+        EmbeddedServer(run_folder / FOLDER, where.engines) as own,
+        Client(own.url) as client,
+    ):
+        yield Place(client, await client.readiness(), own)
 
 
 async def _reached(client: Client) -> Readiness | None:

@@ -7,14 +7,15 @@ from typing import Any
 import click
 
 from batchyard.cli.program import Verb
-from batchyard.cli.runs.asked import asked, run_options
+from batchyard.cli.runs.asked import asked
+from batchyard.cli.runs.flags import run_options
 
 
 @click.command(
     cls=Verb,
     examples=(
         "batchyard run reviews.csv --prompt 'Classify: {{ text }}' --schema 'label: good|bad'",
-        "batchyard run - --prompt-file ask.txt --engine http://localhost:8000 -o out.jsonl < in.jsonl",
+        "batchyard run - --prompt-file ask.txt --engine http://localhost:8000 < in.jsonl",
     ),
     help="Label a file: ask a model about every row.\n\n"
     "FILE is CSV, TSV, JSON lines, JSON, Parquet, Arrow, or ready-made requests; - is standard "
