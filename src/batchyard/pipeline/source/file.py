@@ -30,7 +30,7 @@ def bad_input(what: str, *, fix: str | None = None) -> BadInput:
 
 @dataclass(slots=True, weakref_slot=True)
 class InputFile:
-    """`path`, called `name` in messages. Files packed with gzip are unpacked while they are read."""
+    """`path`, called `name` in messages. What gzip has packed is unpacked while it is read."""
 
     path: Path
     name: str

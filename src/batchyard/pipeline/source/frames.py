@@ -6,6 +6,7 @@ import base64
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def source_of_frame(frame: object, folder: Path) -> Source:
     except OSError as error:
         raise bad_input(f"{name} could not be kept in {folder}: {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     if not count:
         raise bad_input(f"{name} has no rows")
     return ObjectsSource(InputFile(path, name), "jsonl", objects_of_lines, columns)
@@ -58,7 +60,12 @@ def kind_of(frame: object) -> str:
         return "list"
     if hasattr(frame, "features") and hasattr(frame, "column_names"):
         return "dataset"
-    native = nw.from_native(frame, pass_through=True)
+    if nw.dependencies.is_pandas_dataframe(frame):
+        return "pandas"
+    try:
+        native = nw.from_native(frame, pass_through=True)
+    except nw.exceptions.DuplicateError as error:
+        raise bad_input(f"{_shown(frame)} has two columns of one name: {error}") from error
     if not isinstance(native, nw.DataFrame):
         fix = f"one of {_TAKEN}"
         if isinstance(native, nw.LazyFrame):
@@ -67,7 +74,7 @@ def kind_of(frame: object) -> str:
             fix = "one split of it, for example dataset['train']"
         raise bad_input(f"rows cannot be read from {_shown(frame)}", fix=fix)
     name = native.implementation.value
-    return name if name in ("pandas", "polars", "pyarrow") else "frame"
+    return name if name in ("polars", "pyarrow") else "frame"
 
 
 def _shown(frame: object) -> str:

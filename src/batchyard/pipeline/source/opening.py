@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -134,7 +135,8 @@ def _kept(stream: IO[bytes], name: str, folder: Path | None, encoding: str) -> I
             os.fsync(copy.fileno())
         part.replace(target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise bad_input(f"{name} could not be kept in {folder}: {error.strerror}") from error
     file = InputFile(target, name, encoding)
     if passing:
