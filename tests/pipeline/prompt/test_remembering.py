@@ -23,6 +23,9 @@ SCHEMAS = st.sampled_from(
     [None, "x, y int", "x a|b - why, y list[str]?", {"type": "object", "properties": {"x": {}}}]
 )
 ENDS = st.sampled_from(["", "{{ row['b c'] }}"])
+DEEP: list[object] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
 TOOLS = [{"name": "t", "input_schema": {"type": "object"}}]
 
 
@@ -87,7 +90,7 @@ def test_no_value_has_one_key_however_it_is_written() -> None:
 
 def test_a_key_is_16_bytes_even_for_what_is_no_text() -> None:
     task = Task.make(prompt="x{{ a }}")
-    cells: list[object] = ["\ud800", b"x", object, {1, 2}, {"k": "\udfff"}, 10**400]
+    cells: list[object] = ["\ud800", b"x", object, {1, 2}, {"k": "\udfff"}, 10**400, DEEP]
     assert {len(task.key({"a": cell})) for cell in cells} == {16}
     assert task.key({"a": "\ud800"}) != task.key({"a": "\ud801"})
 

@@ -14,6 +14,10 @@ from batchyard.errors import BadInput, BadPrompt
 from batchyard.pipeline.prompt import Task
 from tests.pipeline.prompt.asking import sent, spoken, told
 
+DEEP: list[object] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
 
 @pytest.mark.parametrize(
     ("template", "columns"),
@@ -143,6 +147,7 @@ def test_a_template_that_is_none_is_refused_when_it_is_made(template: str, word:
         ("x{{ a + 1 }}", {"a": "secret"}, ["row 17"]),
         ("x{{ 1 / a }}", {"a": 0}, ["row 17", "ZeroDivisionError"]),
         ("x{{ a ** 400 }}", {"a": 1e300}, ["row 17", "OverflowError"]),
+        ("x{{ a }}", {"a": DEEP}, ["row 17", "nested too deeply"]),
         ("x{{ a|round('secret') }}", {"a": 1.5}, ["row 17"]),
         ("x{{ a }}", {"a": b"secret"}, ["row 17", "bytes are not text"]),
         ("x{{ a }}", {"a": "\ud800secret"}, ["row 17", "column a", "surrogate"]),

@@ -64,5 +64,8 @@ def _escaped(values: object) -> bytes:
     """Bytes for what JSON cannot say, such as lone surrogates."""
     try:
         return json.dumps(values, default=str).encode()
-    except (TypeError, ValueError, RecursionError):
+    except (TypeError, ValueError):
         return repr(values).encode("utf-8", "surrogatepass")
+    except RecursionError:
+        # Too deep to be sent either: such a row ends with an error under any key.
+        return b"too deep"

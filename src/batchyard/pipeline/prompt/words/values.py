@@ -69,8 +69,11 @@ def as_text(value: object) -> object:
 
 
 def as_json(value: object) -> str:
-    """Compact JSON of `value`; NaN and what has no value are null."""
-    return _encoder.encode(value).decode()
+    """Compact JSON of `value`; NaN and what has no value are null. Raises `TypeError`."""
+    try:
+        return _encoder.encode(value).decode()
+    except RecursionError as error:
+        raise TypeError("a value is nested too deeply") from error
 
 
 def _strange(value: object) -> object:
