@@ -99,6 +99,12 @@ def test_a_machine_with_a_price_costs_its_hours() -> None:
     assert found.cost() == pytest.approx(Decimal("5.48"), abs=Decimal("0.01"))
 
 
+def test_a_run_of_seconds_is_not_told_in_ten_thousandths_of_an_hour() -> None:
+    few = from_sample(SAMPLE, 100, "qwen3:8b", ground=LOCAL, prices=LISTED)
+    assert few is not None
+    assert lines(few, 80)[-1] == "  cost        less than 0.01 GPU-hours   ·   $0 API"
+
+
 # -- where tokens are sold ------------------------------------------------------------------------
 
 

@@ -75,6 +75,13 @@ def test_one_row_of_many_says_nothing_about_the_others() -> None:
     assert relative_error([0, 0], 9) is None
 
 
+def test_the_range_narrows_as_fewer_rows_are_left_to_guess() -> None:
+    # A deviation of 10 around 100, t = 4.30, sqrt(3): 24.8 %. Of four rows one is not known: the
+    # range is sqrt((4 - 3) / (4 - 1)) of that.
+    assert relative_error([90, 100, 110], 10**9) == pytest.approx(0.2483, abs=0.0001)
+    assert relative_error([90, 100, 110], 4) == pytest.approx(0.1433, abs=0.0001)
+
+
 def test_the_range_holds_the_truth_nineteen_times_in_twenty() -> None:
     dice = random.Random(5)
     rows = [dice.gauss(200, 40) for _ in range(2_000)]

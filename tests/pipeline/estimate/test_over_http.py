@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
+import json
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -29,7 +29,8 @@ class Task:
         return PARAMS
 
 
-def judge(position: int, result: Mapping[str, Any]) -> Outcome:
+def judge(position: int, line: bytes) -> Outcome:
+    result = json.loads(line)
     message = result["message"]
     used = message["usage"]
     return Outcome(

@@ -90,7 +90,8 @@ class Task:
         return json.dumps({"text": fields["text"]}).encode()
 
 
-def judge(position: int, result: Mapping[str, Any]) -> Outcome:
+def judge(position: int, line: bytes) -> Outcome:
+    result = json.loads(line)
     if result["type"] == "errored":
         error = result["error"]["error"]
         return Outcome(position, "errored", error_type=error["type"], error=error["message"])

@@ -159,7 +159,9 @@ def _machine(estimate: Estimate, price: Price) -> list[str]:
     hours, paid = estimate.machine_hours, price.gpu_hour
     if hours is None:
         return [] if paid is None else [f"{dollars(price.machine(1))} an hour"]
-    used = span(small(hours[0]), small(hours[1]), " GPU-hours")
+    used = "less than 0.01 GPU-hours"
+    if hours[1] >= 0.01:
+        used = span(small(hours[0]), small(hours[1]), " GPU-hours")
     if paid is None:
         return [used]
     return [f"{span(*(dollars(paid * Decimal(repr(one))) for one in hours))} for {used}"]
