@@ -49,10 +49,10 @@ def test_every_help_page_opens_with_two_examples_of_itself(alone: Shell, words: 
 
 
 @pytest.mark.parametrize("words", [words for words, _ in commands()])
-def test_every_verb_but_serve_speaks_json(words: str) -> None:
+def test_every_verb_speaks_json(words: str) -> None:
     command = dict(commands())[words]
     options = {option for one in command.params for option in one.opts}
-    assert ("--json" in options) == (words not in ("serve", "keys"))
+    assert ("--json" in options) == (words != "keys")
     assert ("--debug" in options) == (words != "keys")
 
 
