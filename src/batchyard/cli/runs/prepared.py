@@ -15,7 +15,7 @@ from batchyard.errors import BadInput, BadOutput, BadPrompt
 
 if TYPE_CHECKING:
     from batchyard.pipeline.labelled import Labelling
-    from batchyard.pipeline.prompt import Task
+    from batchyard.pipeline.prompt import ReadyMade, Task
     from batchyard.pipeline.source import Source
 
 DRY_ROWS = 3
@@ -24,11 +24,11 @@ MAX_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run that could begin. `task` is None for ready-made requests."""
+    """A run that could begin."""
 
     source: Source
     rows: int
-    task: Task | None
+    task: Task | ReadyMade
     labelling: Labelling
     output: str
 
@@ -48,20 +48,19 @@ def prepared(asked: Asked, keep_in: Path | None) -> Prepared:
         refuse_existing(asked.target.output, force=asked.target.force)
     source = open_source(given.file, format=given.format, keep_in=keep_in, encoding=given.encoding)
     task = task_of(asked.question, source, given)
-    input_columns = source.columns if task else ("custom_id",)
-    answers = task.answer_columns if task else ("output",)
-    labelling = Labelling(input_columns, answers, asked.target.meta_prefix)
+    columns = source.columns or ("custom_id",)
+    labelling = Labelling(columns, task.answer_columns, asked.target.meta_prefix)
     output = checked_output(asked.target, given, source, labelling)
     return Prepared(source, counted(source, given.id), task, labelling, output)
 
 
-def task_of(question: Question, source: Source, given: Input) -> Task | None:
+def task_of(question: Question, source: Source, given: Input) -> Task | ReadyMade:
     """The compiled question, its columns found in the source; raises `BadPrompt`."""
-    from batchyard.pipeline.prompt import Task
+    from batchyard.pipeline.prompt import READY_MADE, ReadyMade, Task
 
-    if source.format in ("requests", "openai"):
+    if source.format in READY_MADE:
         refuse_question(question, source)
-        return None
+        return ReadyMade()
     prompt = question.prompt
     if question.prompt_file is not None:
         prompt = read_prompt(question.prompt_file)
@@ -153,11 +152,5 @@ def counted(source: Source, id_column: str | None) -> int:
 
 def rendered(prepared: Prepared) -> Iterator[tuple[int, str]]:
     """The first rows as they would be sent, with their positions."""
-    import msgspec
-
     for position, row in enumerate(islice(prepared.source.rows(), DRY_ROWS)):
-        if prepared.task is None:
-            text = msgspec.json.format(msgspec.json.encode(row["params"])).decode()
-        else:
-            text = prepared.task.rendered(row, position=position)
-        yield position, text
+        yield position, prepared.task.rendered(row, position=position)

@@ -38,7 +38,7 @@ class Telling:
         """The rows and what is asked of them."""
         columns, task = found.source.columns, found.task
         self._say(words.header(found.source.name, found.rows, columns, self._marks))
-        if task is not None:
+        if columns:
             schema = task.answer_columns if task.schema else None
             self._say(words.question(task.columns_used, columns, schema, self._marks))
         self._event(
@@ -47,7 +47,7 @@ class Telling:
             format=found.source.format,
             rows=found.rows,
             columns=columns,
-            columns_used=sorted(task.columns_used) if task else [],
+            columns_used=sorted(task.columns_used),
             answer_columns=found.labelling.answer,
             output=found.output,
         )
@@ -66,7 +66,7 @@ class Telling:
         """What came of the sample, its answers beside what they are about."""
         self._say(words.sampled(sample.valid, sample.asked), "")
         fields = dict(rows)
-        used = found.task.columns_used if found.task else frozenset()
+        used = found.task.columns_used
         names = [name for name in found.source.columns if name in used]
         names = [*names[:2], *found.labelling.answer]
         table = [
