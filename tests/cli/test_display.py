@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchyard.cli import display, talk
-from batchyard.cli.progress import Eta, View
+from batchyard.cli.progress import View
 from batchyard.cli.talk import Marks
+from batchyard.client.pace import Eta
 from batchyard.wire import MessageBatch
 from tests.client.stub import batch
 

@@ -9,15 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.cli.progress import (
-    ENOUGH_COMPLETIONS,
-    ENOUGH_SECONDS,
-    STALLED_SECONDS,
-    Progress,
-    View,
-    percent,
-)
+from batchyard.cli.progress import Progress, View
 from batchyard.client import Snapshot
+from batchyard.client.pace import ENOUGH_COMPLETIONS, ENOUGH_SECONDS, STALLED_SECONDS, percent
 from batchyard.client.readiness import EngineState
 from batchyard.wire import MessageBatch
 from tests.client.stub import batch

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
 
 from batchyard.cli import shown, talk
-from batchyard.cli.progress import Eta, View
+from batchyard.cli.progress import View
 from batchyard.cli.shown import number
+from batchyard.client.pace import Eta
 
 if TYPE_CHECKING:
     from rich.live import Live

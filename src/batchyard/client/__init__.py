@@ -2,7 +2,7 @@
 
 from batchyard.client.http import Lost
 from batchyard.client.requests_file import RequestsFile
-from batchyard.client.results import Arrival, PartFile, Receipt, Sink
+from batchyard.client.results import Arrival, PartFile, Receipt, Sink, WrongCount
 from batchyard.client.verbs import Client
 from batchyard.client.watching import Snapshot
 
@@ -15,4 +15,5 @@ __all__ = [
     "RequestsFile",
     "Sink",
     "Snapshot",
+    "WrongCount",
 ]

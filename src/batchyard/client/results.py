@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ class Receipt:
 
     lines: int
     bytes: int
+
+
+class WrongCount(NotThisApi):
+    """The results came to their end and are not as many as the batch says."""
 
 
 class Arrival:
@@ -132,7 +137,7 @@ def _check(arrival: Arrival, batch: MessageBatch) -> None:
     counts = batch.request_counts
     expected = counts.succeeded + counts.errored + counts.canceled + counts.expired
     if arrival.whole_lines != expected:
-        raise NotThisApi(
+        raise WrongCount(
             f"{batch.id} has {expected:,} results and {arrival.whole_lines:,} lines came",
             fix="fetch them again; `batchyard doctor` tells more of the server",
         )
@@ -161,7 +166,10 @@ class PartFile:
         self._file.write(piece)
 
     def keep(self) -> None:
-        """Give the complete file its name."""
+        """Give the complete file its name; it is durable before it has it."""
+        assert self._file is not None
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self.close()
         self.part.replace(self.target)
 

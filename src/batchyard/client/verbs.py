@@ -6,14 +6,13 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import msgspec
 
 from batchyard.client.answer import Answer
 from batchyard.client.http import Body, Exchange, Http, Repeat
 from batchyard.client.readiness import Liveness, Readiness
-from batchyard.client.requests_file import RequestsFile
 from batchyard.client.results import Arrival, Receipt, Sink, fetch
 from batchyard.client.watching import Snapshot, watch
 from batchyard.clock import Clock, SystemClock
@@ -34,6 +33,12 @@ class Batches(msgspec.Struct, frozen=True):
     data: list[MessageBatch]
     has_more: bool = False
     last_id: str | None = None
+
+
+class Sendable(Protocol):
+    """What a create call can send: a `RequestsFile`, or a body that was kept whole."""
+
+    def body(self) -> Body: ...
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -66,7 +71,7 @@ class Client:
         await self._http.__aexit__(*exception)
 
     async def create(
-        self, requests: RequestsFile, *, idempotency_key: str | None = None
+        self, requests: Sendable, *, idempotency_key: str | None = None
     ) -> MessageBatch:
         """Make a batch of a checked file. However often it is sent, one batch comes of it.
 

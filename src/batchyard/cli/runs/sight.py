@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from batchyard.cli import shown, talk
 from batchyard.cli.display import Gauge, Look, eta_text, fitted
-from batchyard.cli.progress import Eta
 from batchyard.cli.shown import number
+from batchyard.client.pace import Eta
 
 if TYPE_CHECKING:
     from rich.text import Text
