@@ -51,9 +51,7 @@ class Fit:
     note: str = ""
 
 
-def fitting(
-    home: Path, source: Source, task: Task | ReadyMade, *, again: str | None
-) -> Fit:
+def fitting(home: Path, source: Source, task: Task | ReadyMade, *, again: str | None) -> Fit:
     """The run that asked the same of the same rows, or may be asked to; none with `again` "new".
 
     Raises `RunChanged`, with the difference, where a run that is under way asks something else and
