@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from batchyard.client.readiness import EngineState, Readiness
 from batchyard.pipeline.estimate.prices.price import Price
 from batchyard.pipeline.estimate.prices.prices import Prices
+
+if TYPE_CHECKING:
+    from batchyard.client.readiness import EngineState, Readiness
 
 
 @dataclass(frozen=True, slots=True)
