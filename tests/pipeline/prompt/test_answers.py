@@ -45,6 +45,7 @@ def test_without_a_schema_the_text_is_the_output() -> None:
         f"```\n{GOOD}\n```",
         f"Here it is:\n```JSON\r\n{GOOD}\n```\nAnything else?",
         f"The answer is {GOOD}.",
+        f"Of {{a}} and {{b}}:\n```json\n{GOOD}\n```\nnot {{c}}",
     ],
 )
 def test_json_is_found_in_the_text(text: str) -> None:

@@ -88,6 +88,14 @@ def test_no_value_has_one_key_however_it_is_written() -> None:
     assert task.key({"a": ""}) != task.key({})
 
 
+def test_the_order_of_columns_counts_only_where_it_is_sent() -> None:
+    one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
+    named, whole = Task.make(prompt="{{ a }}{{ b }}"), Task.make(prompt="{{ row }}")
+    assert named.key(one) == named.key(other)
+    assert whole.key(one) != whole.key(other)
+    assert named.key({"a": one}) != named.key({"a": other})
+
+
 def test_a_key_is_16_bytes_even_for_what_is_no_text() -> None:
     task = Task.make(prompt="x{{ a }}")
     cells: list[object] = ["\ud800", b"x", object, {1, 2}, {"k": "\udfff"}, 10**400, DEEP]
@@ -135,6 +143,7 @@ def test_a_difference_reads_as_a_diff() -> None:
     one = Task.make(prompt="Classify:\n{{ a }}", model="m", schema="x a|b")
     other = Task.make(prompt="Judge:\n{{ a }}", model="m", schema="x a|c", params={"top_k": 1})
     lines = one.difference(other)
+    assert not any(line.startswith(("@@", "---", "+++")) for line in lines)
     assert [line for line in lines if line[0] in "+-"] == [
         "+top_k: 1",
         "-  Classify:",

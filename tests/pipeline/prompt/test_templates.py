@@ -78,6 +78,12 @@ def test_no_value_is_empty_false_none_and_has_a_default(nothing: object) -> None
     assert spoken(template, {"a": nothing}) == "-truetrueno!null"
 
 
+def test_null_inside_an_object_is_no_value_either() -> None:
+    assert (
+        spoken("{{ a.b|upper }}{{ a['b']|upper }}{{ a.b|default('-') }}", {"a": {"b": None}}) == "-"
+    )
+
+
 def test_a_column_that_one_row_lacks_has_no_value_there() -> None:
     assert spoken("v{{ a }}{{ row['b c'] }}", {}) == "v"
     assert spoken("{{ row.a }}{{ row|length }}", {"b": 1}) == "2"

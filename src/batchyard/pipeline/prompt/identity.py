@@ -14,14 +14,15 @@ from batchyard.pipeline.row import Fields
 
 KEY_BYTES = 16
 
-_encode = msgspec.json.Encoder(enc_hook=str, order="sorted").encode
+_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class Identity:
     """Makes keys: 16 bytes of BLAKE2b over what is asked and the used values of a row.
 
-    A missing value, null and NaN are the same; the order of columns does not matter. Files count
-    by their bytes, not by their names.
+    A missing value, null and NaN are the same; the order of columns does not matter, unless the
+    whole row is used; the order inside an object does, since it is sent in that order. Files
+    count by their bytes, not by their names.
     """
 
     def __init__(self, asked: Asked, body: Body) -> None:
@@ -36,7 +37,7 @@ class Identity:
         key = self._base.copy()
         get = fields.get
         values: object = (
-            sorted(fields.items()) if self._whole_row else [get(name) for name in self._names]
+            list(fields.items()) if self._whole_row else [get(name) for name in self._names]
         )
         try:
             key.update(_encode(values))
