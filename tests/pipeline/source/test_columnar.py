@@ -25,7 +25,11 @@ VALUES = {
     "f": [0.5, None, -1.0],
     "s": ["a", None, "ü"],
     "b": [True, None, False],
-    "t": [dt.datetime.fromisoformat("2020-01-02T03:04:05.000006"), None, dt.datetime.fromisoformat("0001-01-01")],
+    "t": [
+        dt.datetime.fromisoformat("2020-01-02T03:04:05.000006"),
+        None,
+        dt.datetime.fromisoformat("0001-01-01"),
+    ],
     "d": [dt.date(2020, 1, 2), None, dt.date(1, 1, 1)],
     "n": [Decimal("1.50"), None, Decimal("-2.00")],
     "l": [["x"], None, []],
@@ -71,7 +75,7 @@ def test_values_are_those_of_the_file(tmp_path: Path, name: str) -> None:
 
 
 @given(st.integers(1, 7), st.integers(0, 8), st.sampled_from(sorted(WRITERS)))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_rows_from_a_position_are_the_rest_of_all_rows(
     tmp_path_factory: pytest.TempPathFactory, size: int, first: int, name: str
 ) -> None:
@@ -124,7 +128,7 @@ def test_text_that_is_called_parquet_is_told(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_damage_anywhere_is_told_or_changes_values_only(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

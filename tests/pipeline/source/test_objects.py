@@ -117,7 +117,7 @@ def test_an_array_is_read_by_the_lines_of_its_objects(tmp_path: Path) -> None:
 
 
 @given(ROWS, st.integers(1, 40), st.data())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_where_a_window_cuts_an_array_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[dict[str, Any]],
@@ -135,6 +135,7 @@ def test_where_a_window_cuts_an_array_changes_nothing(
 
 
 @given(ROWS, st.data())
+@settings(deadline=None)
 def test_lines_from_a_position_are_the_rest_of_all_lines(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], data: st.DataObject
 ) -> None:
@@ -174,7 +175,7 @@ NAMES = st.sampled_from([f"in.{end}" for end in ("csv", "tsv", "jsonl", "json", 
 
 
 @given(START, st.binary(max_size=60) | st.text(max_size=30).map(str.encode), NAMES)
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_any_bytes_are_rows_or_a_told_fault(
     tmp_path_factory: pytest.TempPathFactory, start: bytes, rest: bytes, name: str
 ) -> None:

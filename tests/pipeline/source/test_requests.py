@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchyard.pipeline.source.chat import Untranslatable, messages_params
@@ -284,6 +284,7 @@ FIELDS = ["messages", "tools", "tool_choice", "response_format", "stop", "n", "m
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON))
+@settings(deadline=None)
 def test_any_body_is_translated_or_refused(body: dict[str, Any]) -> None:
     # Any other exception is a failure.
     with suppress(Untranslatable):
