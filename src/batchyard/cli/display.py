@@ -6,15 +6,12 @@ import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from batchyard.cli import shown, talk
 from batchyard.cli.progress import Eta, View
 from batchyard.cli.shown import number
-
-if TYPE_CHECKING:
-    from rich.live import Live
-    from rich.text import Text
+from batchyard.terminal import Live, Text
 
 Mode = Literal["auto", "bar", "plain", "json", "none"]
 
@@ -99,19 +96,13 @@ class Bar(Nothing):
         self._marks = talk.marks()
 
     def open(self) -> AbstractContextManager[object]:
-        from rich.console import Console
-        from rich.live import Live
-
-        console = Console(file=sys.stderr, highlight=False)
-        self._live = Live(
-            console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
+        self._live = Live(sys.stderr)
         return self._live
 
     def show(self, view: View) -> None:
         assert self._live is not None
-        text = bar_text(view, self._live.console.width, self._marks)
-        self._live.update(text, refresh=True)
+        text = bar_text(view, self._live.width, self._marks)
+        self._live.update(text)
 
 
 def fields(view: View) -> dict[str, object]:
@@ -138,8 +129,6 @@ def plain_line(view: View) -> str:
 
 def bar_text(view: View, width: int, marks: talk.Marks) -> Text:
     """The three lines of the bar, none wider than `width`."""
-    from rich.text import Text
-
     # Numbers get the room of the largest one, so that the bar does not move while they grow.
     amounts = "   ".join(_amounts(view, len(number(view.total))))
     percent = f"{view.percent:>3} %"
