@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from typing import Any
 
 import click
 import msgspec
+
+from batchyard.terminal import width_of
 
 SCHEMA_VERSION = 1
 """Of the JSON envelopes; grows when a field changes its meaning or goes away."""
@@ -44,13 +45,8 @@ def envelope(name: str, fields: dict[str, Any]) -> str:
 
 def width() -> int:
     """Columns of the terminal that talk goes to; `WIDTH_ELSEWHERE` where it is none."""
-    with suppress(ValueError):
-        if (told := int(os.environ.get("COLUMNS", ""))) > 0:
-            return told
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or WIDTH_ELSEWHERE
-    except (OSError, ValueError):
-        return WIDTH_ELSEWHERE
+    told = "COLUMNS" in os.environ or sys.stderr.isatty()
+    return width_of(sys.stderr) if told else WIDTH_ELSEWHERE
 
 
 class Marks:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from batchyard.cli.runs import words
 from batchyard.cli.runs.words import Group
 from batchyard.cli.talk import Marks
+from batchyard.terminal import columns
 
 FANCY, PLAIN = Marks(plain=False), Marks(plain=True)
 COLUMNS = ("id", "review_text", "stars", "country")
@@ -70,7 +71,7 @@ def test_no_line_of_the_table_is_wider_than_the_terminal(
 ) -> None:
     lines = words.table(tuple("abcdef"), rows, width, Marks(plain=plain))
     assert len(lines) == len(rows) + 1
-    assert max(map(len, lines)) <= width
+    assert max(map(columns, lines)) <= width
 
 
 def test_ctrl_c_is_answered_with_what_is_saved_and_how_to_go_on() -> None:

@@ -10,10 +10,9 @@ from batchyard.cli import shown, talk
 from batchyard.cli.display import Gauge, Look, eta_text, fitted
 from batchyard.cli.shown import number
 from batchyard.pipeline.estimate.shown import dollars
+from batchyard.terminal import Text
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from batchyard.pipeline.run import Progress
 
 
@@ -53,8 +52,6 @@ def line(view: View) -> str:
 
 def bar(view: View, width: int, marks: talk.Marks) -> Text:
     """The bar with its numbers, and the pace under it until the end."""
-    from rich.text import Text
-
     at = view.progress
     gauge = Gauge(at.total, at.succeeded + at.failed, at.failed, at.percent)
     if at.state == "done":

@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from batchyard.cli import shown, talk
+from batchyard.cli import talk
 from batchyard.cli.shown import number
+from batchyard.terminal import Text, columns
 
 LABEL = 14
 """Where the text of a line begins, under its neighbours."""
@@ -26,21 +27,21 @@ def labelled(label: str, text: str) -> str:
     return f"{label:<{LABEL - 3}}   {text}"
 
 
-def header(name: str, many: int, columns: Sequence[str], marks: talk.Marks) -> str:
+def header(name: str, many: int, there: Sequence[str], marks: talk.Marks) -> str:
     """`reviews.csv   20 000 rows · columns: id, review_text, stars, country`."""
-    if not columns:
+    if not there:
         return labelled(name, f"{number(many)} request{'s' * (many != 1)}")
-    listed = ", ".join(columns[:COLUMNS_SHOWN])
-    more = len(columns) - COLUMNS_SHOWN
+    listed = ", ".join(there[:COLUMNS_SHOWN])
+    more = len(there) - COLUMNS_SHOWN
     listed += f" and {more} more" if more > 0 else ""
     return labelled(name, f"{rows(many)} {marks.none} columns: {listed}")
 
 
-def question(used: Iterable[str], columns: Sequence[str], schema: Sequence[str] | None,
+def question(used: Iterable[str], there: Sequence[str], schema: Sequence[str] | None,
              marks: talk.Marks) -> str:  # fmt: skip
     """`prompt   uses review_text ✓     schema  sentiment, reason ✓`; columns in their order."""
     found = set(used)
-    names = [name for name in columns if name in found]
+    names = [name for name in there if name in found]
     uses = f"uses {', '.join(names)} {marks.good}" if names else "the same for every row"
     text = labelled("prompt", uses)
     return text if schema is None else f"{text}     schema  {', '.join(schema)} {marks.good}"
@@ -58,11 +59,8 @@ def table(
     not even their beginnings fit, are left out."""
     names = names[: max(1, width // (CELL_MIN + 2))]
     cells = [list(names), *([_cell(row.get(name)) for name in names] for row in values)]
-    room = _shares([max(map(len, column)) for column in zip(*cells, strict=True)], width - 2)
-    shown_cells = [
-        [_cut(cell, size, marks) for cell, size in zip(line, room, strict=True)] for line in cells
-    ]
-    return [f"  {line}".rstrip() for line in shown.columns(shown_cells)] if names else []
+    room = _shares([max(map(columns, column)) for column in zip(*cells, strict=True)], width - 2)
+    return ["  " + _line(line, room, marks) for line in cells] if names else []
 
 
 def ask(many: int) -> str:
@@ -166,12 +164,21 @@ def _cell(value: object) -> str:
     return f'"{text}"' if isinstance(value, str) and " " in text else text
 
 
-def _cut(text: str, size: int, marks: talk.Marks) -> str:
-    if len(text) <= size:
-        return text
+def _line(cells: Sequence[str], room: Sequence[int], marks: talk.Marks) -> str:
+    fitted = [_cut(cell, size, marks) for cell, size in zip(cells, room, strict=True)]
+    padded = [cell + " " * (size - columns(cell)) for cell, size in zip(fitted, room, strict=True)]
+    return "  ".join(padded).rstrip()
+
+
+def _cut(cell: str, size: int, marks: talk.Marks) -> str:
+    """The beginning of a cell, its closing quote kept."""
+    if columns(cell) <= size:
+        return cell
     end = "..." if marks.range == "-" else "…"
-    quote = '"' if text.startswith('"') else ""
-    return text[: size - len(end) - len(quote)].rstrip() + end + quote
+    end += '"' if cell.startswith('"') else ""
+    text = Text(cell)
+    text.truncate(size - len(end), overflow="crop")
+    return text.plain.rstrip() + end
 
 
 def _shares(wanted: Sequence[int], width: int) -> list[int]:
