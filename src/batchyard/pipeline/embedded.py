@@ -73,6 +73,11 @@ class EmbeddedServer:
     ) -> None:
         await self._stop(self._drain_seconds + MARGIN_SECONDS)
 
+    def kill(self) -> None:
+        """End it at once; what is in flight is asked again when it is started anew."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
     async def gone(self) -> ServerUnreachable:
         """Wait until it has ended without having been asked to, and say so. Cancel it freely."""
         assert self._process is not None

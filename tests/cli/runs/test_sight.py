@@ -35,8 +35,7 @@ def test_the_bar_says_everything_in_two_lines() -> None:
         " ███████████████░░░░░░░░░░░░░░░░░░░░░░░   8 412 ok        6 failed   11 582 left   42 %"
     )
     assert pace == (
-        " 8.3 rows/s · 1 200 tok/s in · 330 tok/s out · $1.23 so far · "
-        "ETA 23 min (22\N{EN DASH}25)"
+        " 8.3 rows/s · 1 200 tok/s in · 330 tok/s out · $1.23 so far · ETA 23 min (22\N{EN DASH}25)"
     )
 
 

@@ -75,9 +75,7 @@ def test_no_line_of_the_table_is_wider_than_the_terminal(
 
 
 def test_ctrl_c_is_answered_with_what_is_saved_and_how_to_go_on() -> None:
-    assert words.interrupted(
-        "run_7Q2K", ".batchyard/run_7Q2K", (8_428, 16), command="batchyard resume"
-    ) == [
+    assert words.interrupted(".batchyard/run_7Q2K", (8_428, 16), command="batchyard resume") == [
         "Stopped sending new rows; 16 in flight were saved.",
         "8 428 rows are in .batchyard/run_7Q2K. Continue with:   batchyard resume",
     ]

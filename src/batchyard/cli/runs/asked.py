@@ -109,7 +109,7 @@ def asked(flags: dict[str, Any]) -> Asked:
     if new and only_missing:
         raise click.UsageError("--new and --only-missing exclude each other")
     flags["again"] = "new" if new else "only-missing" if only_missing else None
-    flags["as_json"] = flags["as_json"] or flags["mode"] == "json"
+    flags["as_json"] = spoken_json(flags)
 
     def take(kind: Any) -> Any:
         return kind(**{name: flags[name] for name in kind.__dataclass_fields__})
@@ -122,6 +122,14 @@ def asked(flags: dict[str, Any]) -> Asked:
         pace=take(Pace),
         manner=take(Manner),
     )
+
+
+def spoken_json(flags: dict[str, Any]) -> bool:
+    """Whether events are wanted; raises `click.UsageError` where rows want the same stream."""
+    as_json = bool(flags["as_json"] or flags["mode"] == "json")
+    if as_json and flags["output"] == "-":
+        raise click.UsageError("events and rows cannot share standard output: name a file with -o")
+    return as_json
 
 
 def where(server: str | None, engines: tuple[str, ...]) -> Where:
@@ -156,5 +164,5 @@ def continued(flags: dict[str, Any]) -> Continued:
     flags = dict(flags)
     server, engines = flags.pop("server"), flags.pop("engines")
     elsewhere = where(server, engines) if server or engines else None
-    flags["as_json"] = flags["as_json"] or flags["mode"] == "json"
+    flags["as_json"] = spoken_json(flags)
     return Continued(where=elsewhere, **flags)

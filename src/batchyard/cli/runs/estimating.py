@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batchyard.cli.runs.place import Place
-from batchyard.pipeline.row import Fields, Outcome
+from batchyard.cli.runs.begun import Begun
+from batchyard.pipeline.row import Fields
 
 if TYPE_CHECKING:
     from batchyard.pipeline.estimate.estimate import Estimate
-    from batchyard.pipeline.estimate.prices.prices import Prices
-    from batchyard.pipeline.estimate.sample import Judge, Question, Sample
-    from batchyard.pipeline.source import Source
+    from batchyard.pipeline.estimate.sample import Sample
 
 FEW = 5
 """Rows whose prompts are counted where none is asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is to be estimated: `rows` of a source, asked by `question` of `model`."""
-
-    source: Source
-    rows: int
-    question: Question
-    model: str
-    compared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +25,67 @@ class Sampled:
     rows: Sequence[tuple[int, Fields]]
 
 
-async def sampled(
-    at: Place, job: Job, many: int, *, judge: Judge, keep: Callable[[Outcome], None]
-) -> Sampled:
-    """Ask `many` rows at even distances, each by a live call whose answer is kept."""
-    from batchyard.pipeline.estimate.sample import picked, spread, take_sample
+async def sampled(begun: Begun, many: int) -> Sampled:
+    """Ask `many` of the rows that are left, at even distances, each by a live call; the answers
+    are kept in the run."""
+    from batchyard.pipeline.estimate.sample import take_sample
+    from batchyard.pipeline.run.live import LiveAnswers
 
-    rows = picked(job.source.rows(), spread(job.rows, many))
-    sample = await take_sample(at.client, job.question, rows, judge=judge, keep=keep)
+    rows = list(_spread(begun, many))
+    answers = LiveAnswers(begun.store, begun.task, begun.store.manifest.options.repair)
+    sample = await take_sample(
+        begun.at.client, begun.task, rows, judge=answers.judge, keep=answers.keep
+    )
     return Sampled(sample, rows)
 
 
-async def estimated(at: Place, job: Job, found: Sampled | None, prices: Prices) -> Estimate:
-    """The estimate from a sample, or, where nothing was asked or answered, from a few prompts."""
+async def estimated(
+    begun: Begun, rows: int, found: Sampled | None, compared: Sequence[str]
+) -> Estimate:
+    """The estimate of `rows` from a sample, or, where nothing was answered, from a few prompts."""
     from dataclasses import replace
 
     from batchyard.pipeline.estimate import estimate
-    from batchyard.pipeline.estimate.ground import ground
-    from batchyard.pipeline.estimate.sample import picked, spread
-    from batchyard.pipeline.estimate.tokens import input_figure, output_bound
 
-    where = ground(at.readiness, job.model)
     answer = None
     if found is not None:
         answer = estimate.from_sample(
-            found.sample, job.rows, job.model, ground=where, prices=prices
+            found.sample, rows, begun.model, ground=begun.ground, prices=begun.prices
         )
     if answer is None:
-        calls = [
-            job.question.params_of(fields, position=position)
-            for position, fields in picked(job.source.rows(), spread(job.rows, FEW))
-        ]
-        figures = await input_figure(at.client, calls, job.rows), output_bound(calls)
-        answer = estimate.without_sample(job.rows, job.model, figures, ground=where, prices=prices)
+        answer = await _from_prompts(begun, rows)
         answer = replace(answer, trouble=found.sample.trouble if found else None)
-    models = job.compared or ((estimate.ELSEWHERE,) if where.own else ())
-    return estimate.compared(answer, models, prices)
+    models = compared or ((estimate.ELSEWHERE,) if begun.ground.own else ())
+    return estimate.compared(answer, models, begun.prices)
+
+
+async def _from_prompts(begun: Begun, rows: int) -> Estimate:
+    from batchyard.pipeline.estimate import estimate
+    from batchyard.pipeline.estimate.tokens import input_figure, output_bound
+
+    few = _spread(begun, FEW)
+    calls = [begun.task.params_of(fields, position=position) for position, fields in few]
+    figures = await input_figure(begun.at.client, calls, rows), output_bound(calls)
+    return estimate.without_sample(
+        rows, begun.model, figures, ground=begun.ground, prices=begun.prices
+    )
+
+
+def _spread(begun: Begun, many: int) -> Iterator[tuple[int, Fields]]:
+    """Rows that are left, at even distances, with their positions."""
+    from batchyard.pipeline.estimate.sample import spread
+
+    numbers = iter(spread(begun.store.totals.waiting, many))
+    wanted, chosen = next(numbers, None), set()
+    for number, row in enumerate(begun.store.waiting()):
+        if wanted is None:
+            break
+        if number == wanted:
+            chosen.add(row.position)
+            wanted = next(numbers, None)
+    last = max(chosen, default=-1)
+    for position, fields in enumerate(begun.source.rows()):
+        if position in chosen:
+            yield position, fields
+        if position >= last:
+            return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from batchyard.cli import session
 from batchyard.cli.runs.asked import Where
 from batchyard.client import Client
-from batchyard.client.readiness import Readiness
+from batchyard.client.readiness import EngineState, Readiness
 from batchyard.errors import AuthenticationFailed, BadPrompt, PermissionDenied
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ class Place:
     readiness: Readiness | None
     own: EmbeddedServer | None = None
 
+    @property
+    def engines(self) -> list[EngineState] | None:
+        """How its engines are; None where it does not tell."""
+        return None if self.readiness is None else self.readiness.engines
+
     def model(self, wanted: str | None) -> str:
         """The model to ask: the one that is wanted, else the only one there is.
 
@@ -35,8 +40,7 @@ class Place:
         """
         if wanted is not None:
             return wanted
-        engines = self.readiness.engines if self.readiness else []
-        served = sorted({model for engine in engines for model in engine.models})
+        served = sorted({model for engine in self.engines or () for model in engine.models})
         if len(served) == 1:
             return served[0]
         found = f"served here: {', '.join(served)}" if served else "the server does not say which"

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
 
-from batchyard.cli import talk
-from batchyard.cli.runs import words
+from batchyard.cli import failures, talk
+from batchyard.cli.runs import finding, words
+from batchyard.cli.runs.begun import Begun
+from batchyard.cli.runs.estimating import Sampled
 from batchyard.cli.runs.prepared import Prepared, rendered
 from batchyard.cli.runs.words import Group
 
 if TYPE_CHECKING:
     from batchyard.pipeline.estimate.estimate import Estimate
-    from batchyard.pipeline.estimate.sample import Sample
-    from batchyard.pipeline.row import Fields
+    from batchyard.pipeline.run import RunStore
+
+INPUT_SHOWN = 2
+"""Columns of the input beside the answers of a sample; more leave no room to read any."""
 
 
 class Telling:
     """The voice of a run: words on stderr, or with `as_json` events on stdout."""
 
     def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
+        self.as_json = as_json
         self._marks = talk.marks()
 
     def _say(self, *lines: str) -> None:
-        if not self._as_json:
+        if not self.as_json:
             for line in lines:
                 talk.say(line)
 
     def _event(self, name: str, /, **fields: object) -> None:
-        if self._as_json:
+        if self.as_json:
             talk.event(name, **fields)
 
     def input(self, found: Prepared) -> None:
@@ -55,26 +60,23 @@ class Telling:
     def dry(self, found: Prepared) -> None:
         """A few rows as they would be sent: they were asked for, so they are data."""
         for position, text in rendered(found):
-            if self._as_json:
+            if self.as_json:
                 talk.event("rendered", row=position + 1, text=text)
             else:
                 talk.data(words.ruled(f"row {position + 1}", talk.width()))
                 talk.data(text)
         self._say("", f"nothing was sent; {words.rows(found.rows)} would be")
 
-    def sample(self, found: Prepared, sample: Sample, rows: Sequence[tuple[int, Fields]]) -> None:
+    def sample(self, begun: Begun, found: Sampled) -> None:
         """What came of the sample, its answers beside what they are about."""
+        sample, fields = found.sample, dict(found.rows)
         self._say(words.sampled(sample.valid, sample.asked), "")
-        fields = dict(rows)
-        used = found.task.columns_used
-        names = [name for name in found.source.columns if name in used]
-        names = [*names[:2], *found.labelling.answer]
-        table = [
-            {**fields.get(one.position, {}), **(one.answer or {"": None})}
-            for one in sample.outcomes
-            if one.answer
-        ]
+        used = begun.task.columns_used
+        names = [name for name in begun.source.columns if name in used][:INPUT_SHOWN]
+        answered = [one for one in sample.outcomes if one.answer is not None]
+        table = [{**fields[one.position], **(one.answer or {})} for one in answered]
         if table:
+            names += begun.labelling.answer
             self._say(*words.table(names, table, talk.width(), self._marks), "")
         for reason in dict.fromkeys(one.error for one in sample.outcomes if one.error):
             self._say(f"  failed: {reason}", "")
@@ -99,6 +101,58 @@ class Telling:
         """The answer to the only question there is; asked on a terminal alone."""
         return click.confirm(words.ask(rows), default=True, err=True)
 
-    def failures(self, groups: Sequence[Group], *, run: str, max_tokens: int) -> None:
-        """Failed rows by kind, each with the command that asks them again."""
-        self._say(*words.failed(groups, run=run, max_tokens=max_tokens, width=talk.width()))
+    def declined(self) -> None:
+        """The answer was no."""
+        self._say("nothing more was sent; the answers of the sample are kept")
+
+    def resumed(self, store: RunStore) -> None:
+        """Where an earlier session left the run."""
+        totals = store.totals
+        self._say(
+            words.resumed(store.run, totals.succeeded, totals.failed, totals.left, self._marks)
+        )
+        self._event(
+            "resumed", run=store.run, done=totals.succeeded, failed=totals.failed, left=totals.left
+        )
+
+    def note(self, text: str) -> None:
+        """A remark beside everything else."""
+        self._say(*([f"note: {text}"] if text else []))
+
+    def wrote(self, begun: Begun, rows: int, groups: Sequence[Group]) -> None:
+        """The file that is there now, and what failed, with the commands that ask it again."""
+        path, labelling = begun.store.manifest.output.path, begun.labelling
+        assert path is not None
+        meta = [] if labelling.prefix is None else [f"{labelling.prefix}status", "…"]
+        self._say("", words.wrote(path, rows, [*labelling.answer, *meta]))
+        run = finding.spoken(begun.store.path, newest=True)
+        listed = words.failed(
+            groups, run=run, max_tokens=begun.task.max_tokens or 0, width=talk.width()
+        )
+        self._say(*listed)
+
+    def done(self, begun: Begun, groups: Sequence[Group], code: int, cost: Decimal | None) -> None:
+        """The last event."""
+        store, totals = begun.store, begun.store.totals
+        fields = {
+            "run": store.run,
+            "folder": str(store.path),
+            "output": store.manifest.output.path if totals.left == 0 else None,
+            "rows": totals.rows,
+            "counts": {
+                "succeeded": totals.succeeded,
+                "errored": totals.errored,
+                "canceled": totals.canceled,
+                "expired": totals.expired,
+                "left": totals.left,
+            },
+            "failed": [{"kind": group.kind, "rows": group.many} for group in groups],
+            "usage": {
+                "input_tokens": totals.input_tokens,
+                "output_tokens": totals.output_tokens,
+            },
+            "cost_usd": None if cost is None else float(cost),
+            "interrupted": code == failures.INTERRUPTED,
+            "exit_code": code,
+        }
+        self._event("done", **fields)

@@ -68,13 +68,19 @@ def ask(many: int) -> str:
     return f"Run {rows(many)}?"
 
 
-def interrupted(run: str, folder: str, counts: tuple[int, int], *, command: str) -> list[str]:
+def interrupted(folder: str, counts: tuple[int, int], *, command: str) -> list[str]:
     """What Ctrl-C leaves: `counts` are the rows saved, and of these the ones since the signal."""
     saved, late = counts
+    was = "was" if late == 1 else "were"
     return [
-        f"Stopped sending new rows; {number(late)} in flight were saved.",
-        f"{rows(saved)} {'is' if saved == 1 else 'are'} in {folder}. Continue with:   {command}",
+        f"Stopped sending new rows; {number(late)} in flight {was} saved.",
+        goes_on(saved, folder, command),
     ]
+
+
+def goes_on(saved: int, folder: str, command: str) -> str:
+    """`8 428 rows are in .batchyard/run_7Q2K. Continue with:   batchyard resume`."""
+    return f"{rows(saved)} {'is' if saved == 1 else 'are'} in {folder}. Continue with:   {command}"
 
 
 def keeps_running(batches: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ _options = stacked(
 )
 @_options
 def resume_command(**flags: Any) -> int:
-    from batchyard.cli.runs.going_on import resume
+    from batchyard.cli.runs.again import resume
 
     return resume(continued(flags))
 
@@ -54,6 +54,6 @@ def resume_command(**flags: Any) -> int:
 @click.option("--max-tokens", metavar="N", type=Amount(), help="Longer answers than before.")
 @_options
 def retry_command(*, only: tuple[str, ...], max_tokens: int | None, **flags: Any) -> int:
-    from batchyard.cli.runs.going_on import retry
+    from batchyard.cli.runs.again import retry
 
     return retry(continued(flags), only, max_tokens)
