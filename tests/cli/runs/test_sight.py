@@ -54,7 +54,8 @@ def test_a_plain_line_says_it_all() -> None:
 
 def test_why_nothing_moves_is_told() -> None:
     waiting = view(state="waiting for server", reason="connection refused", eta=None)
-    assert sight.line(waiting).endswith("left, waiting for server: connection refused")
+    assert sight.line(waiting).endswith("left, connection refused")
+    assert "run_7Q2K waiting for server 42 %" in sight.line(waiting)
     finalising = view(state="finalising")
     assert sight.bar(finalising, 80, PLAIN).plain.splitlines()[1] == " finalising"
 

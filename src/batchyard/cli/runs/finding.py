@@ -37,6 +37,13 @@ def spoken(path: Path, *, newest: bool) -> str:
     return str(path)
 
 
+def shown(path: Path | str) -> str:
+    """A path as it is typed here: relative to this folder where it lies in it."""
+    path = Path(path)
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
+
+
 def command(verb: str, path: Path, *, newest: bool) -> str:
     """`batchyard resume`, with the run where that must be said."""
     run = spoken(path, newest=newest)

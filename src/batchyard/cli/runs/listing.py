@@ -104,7 +104,7 @@ def lines(store: RunStore) -> Iterator[str]:
         ("tokens", tokens),
         ("model", str(manifest.task.get("model") or "") or None),
         ("where", where),
-        ("output", manifest.output.path),
+        ("output", finding.shown(manifest.output.path or "")),
         ("folder", str(one.path)),
     ]
     for name, text in rows:

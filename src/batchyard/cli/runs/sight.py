@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from batchyard.pipeline.run import Progress
 
 
+_STEPS = ("preparing", "submitting", "running", "collecting", "writing")
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A run as it is shown: how far it is, and the dollars it took so far.
@@ -28,7 +31,10 @@ class View:
 
     @property
     def state(self) -> str:
-        return self.progress.state
+        """Coarser than the runner's own: its small steps follow each other too fast to be read."""
+        if self.progress.state not in _STEPS:
+            return self.progress.state
+        return "running" if self.progress.left else "finalising"
 
     @property
     def reason(self) -> str:
@@ -46,7 +52,7 @@ class View:
 def line(view: View) -> str:
     """One line that says it all."""
     at = view.progress
-    head = f"[{shown.duration(at.elapsed)}] {at.run} {at.state} {at.percent} %"
+    head = f"[{shown.duration(at.elapsed)}] {at.run} {view.state} {at.percent} %"
     return f"{head}: {', '.join([*_amounts(at), *_pace(view, '-')])}"
 
 
@@ -59,7 +65,8 @@ def bar(view: View, width: int, marks: talk.Marks) -> Text:
         text = gauge.line("   ".join(_amounts(at)), width - len(end), marks)
         return fitted([text.append(end)], width, marks)
     amounts = "   ".join(_amounts(at, len(number(at.total))))
-    pace = Text(" " + f" {marks.none} ".join(_pace(view, marks.range)), style="dim")
+    state = [] if view.state == "running" else [view.state]
+    pace = Text(" " + f" {marks.none} ".join([*state, *_pace(view, marks.range)]), style="dim")
     return fitted([gauge.line(amounts, width, marks), pace], width, marks)
 
 
@@ -68,7 +75,7 @@ def fields(view: View) -> dict[str, object]:
     at = view.progress
     return {
         "run": at.run,
-        "state": at.state,
+        "state": view.state,
         "reason": at.reason,
         "rows": at.total,
         "succeeded": at.succeeded,
@@ -88,7 +95,7 @@ def fields(view: View) -> dict[str, object]:
 
 def _change(view: View) -> object:
     at = view.progress
-    return at.state, at.reason, at.succeeded, at.failed
+    return view.state, at.reason, at.succeeded, at.failed
 
 
 LOOK: Look[View] = Look(line, bar, fields, _change)
@@ -108,9 +115,9 @@ def _pace(view: View, dash: str) -> list[str]:
     if at.state == "done":
         return [f"finished in {shown.duration(at.elapsed)}", *spent]
     if at.reason:
-        return [f"{at.state}: {at.reason}", *spent]
-    if at.state != "running":
-        return [at.state, *spent]
+        return [at.reason, *spent]
+    if view.state != "running":
+        return spent
     speed = [] if at.rate is None else [f"{at.rate:.1f} rows/s"]
     if at.input_rate and at.output_rate:
         speed.append(f"{number(round(at.input_rate))} tok/s in")

@@ -124,7 +124,7 @@ class Telling:
         path, labelling = begun.store.manifest.output.path, begun.labelling
         assert path is not None
         meta = [] if labelling.prefix is None else [f"{labelling.prefix}status", "…"]
-        self._say("", words.wrote(path, rows, [*labelling.answer, *meta]))
+        self._say("", words.wrote(finding.shown(path), rows, [*labelling.answer, *meta]))
         run = finding.spoken(begun.store.path, newest=True)
         listed = words.failed(
             groups, run=run, max_tokens=begun.task.max_tokens or 0, width=talk.width()
@@ -137,7 +137,7 @@ class Telling:
         fields = {
             "run": store.run,
             "folder": str(store.path),
-            "output": store.manifest.output.path if totals.left == 0 else None,
+            "output": finding.shown(store.manifest.output.path or "") if totals.left == 0 else None,
             "rows": totals.rows,
             "counts": {
                 "succeeded": totals.succeeded,
