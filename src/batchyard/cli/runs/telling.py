@@ -99,7 +99,7 @@ class Telling:
 
     def agreed(self, rows: int) -> bool:
         """The answer to the only question there is; asked on a terminal alone."""
-        return click.confirm(words.ask(rows), default=True, err=True)
+        return click.confirm(words.ask(rows), default=True, err=True, prompt_suffix=" ")
 
     def declined(self) -> None:
         """The answer was no."""
@@ -124,7 +124,8 @@ class Telling:
         path, labelling = begun.store.manifest.output.path, begun.labelling
         assert path is not None
         meta = [] if labelling.prefix is None else [f"{labelling.prefix}status", "…"]
-        self._say("", words.wrote(finding.shown(path), rows, [*labelling.answer, *meta]))
+        added = [*labelling.answer, *meta]
+        self._say("", *words.wrote(finding.shown(path), rows, added, talk.width()))
         run = finding.spoken(begun.store.path, newest=True)
         listed = words.failed(
             groups, run=run, max_tokens=begun.task.max_tokens or 0, width=talk.width()

@@ -99,10 +99,14 @@ def resumed(run: str, done: int, failed: int, left: int, marks: talk.Marks) -> s
     return f"{run}  {counts}. Prompt, model and schema unchanged {marks.good}"
 
 
-def wrote(path: str, many: int, added: Sequence[str]) -> str:
-    """`wrote  labelled.parquet   20 000 rows (input order) + sentiment, reason, _status`."""
-    names = f" + {', '.join(added)}" if added else ""
-    return f"wrote  {path}   {rows(many)} (input order){names}"
+def wrote(path: str, many: int, added: Sequence[str], width: int) -> list[str]:
+    """`wrote  labelled.parquet   20 000 rows (input order) + sentiment, reason, _status, …`."""
+    line, names = f"wrote  {path}   {rows(many)} (input order)", f"+ {', '.join(added)}"
+    if not added:
+        return [line]
+    if len(line) + 1 + len(names) <= width:
+        return [f"{line} {names}"]
+    return [line, f"       {names}"]
 
 
 @dataclass(frozen=True, slots=True)
