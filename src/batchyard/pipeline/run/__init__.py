@@ -1,4 +1,4 @@
-"""A run: rows to batches, batches to a server, answers back to their rows, whatever dies on the way."""
+"""A run: rows to batches, batches to a server, answers to their rows, whatever dies on the way."""
 
 from batchyard.pipeline.run.contract import Allowance, ServerLike, SourceLike, TaskLike
 from batchyard.pipeline.run.progress import Progress

@@ -34,7 +34,7 @@ def new_run(folder: Path) -> str:
 
 
 def runs(folder: Path) -> list[Manifest]:
-    """The manifests of all runs under `folder`, newest first; those that cannot be read left out."""
+    """The manifests of all runs under `folder`, newest first, without those that are unreadable."""
     found = []
     if folder.is_dir():
         for path in folder.iterdir():

@@ -31,7 +31,7 @@ class Input(msgspec.Struct, frozen=True):
 
 
 class Output(msgspec.Struct, frozen=True):
-    """The labelled file. `prefix` begins the names of the columns about an answer, None for none."""
+    """The labelled file. `prefix` begins the names of status, error and token columns."""
 
     path: str | None = None
     format: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,8 +30,7 @@ class Waiting:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """What one answer makes of the row at `position`; a `waiting` one is asked again."""
 
     position: int
@@ -111,30 +111,20 @@ def unanswered(database: Database, batch: int, first: int, last: int) -> dict[in
 
 def settle(database: Database, batch: int, settled: list[Settled]) -> Delta:
     """Write down answers of rows that are in `batch` and have none, within a transaction."""
-    delta: Delta = Counter()
-    values: list[tuple[object, ...]] = []
-    for one in settled:
-        delta[one.status] += 1
-        delta["input_tokens"] += one.input_tokens
-        delta["output_tokens"] += one.output_tokens
-        values.append(
-            (
-                one.status, one.answer, one.raw, one.error_type, one.error, one.stop_reason,
-                one.input_tokens, one.output_tokens, one.model, one.repairs, one.position, batch,
-            )
-        )  # fmt: skip
-    changed = database.each(_SETTLE, values)
+    changed = database.each(_SETTLE + f"{batch:d}", settled)  # the number is the house's own
     assert changed == len(settled), f"{len(settled)} answers for {changed} rows of batch {batch}"
+    delta: Delta = Counter([one.status for one in settled])
+    delta["input_tokens"] = sum([one.input_tokens for one in settled])
+    delta["output_tokens"] = sum([one.output_tokens for one in settled])
     delta["batched"] -= changed
     return delta
 
 
 _SETTLE = """
-UPDATE rows SET status = ?, answer = ?, raw = ?, error_type = ?, error = ?, stop_reason = ?,
-    input_tokens = input_tokens + ?, output_tokens = output_tokens + ?,
-    model = coalesce(?, model), repairs = ?
-WHERE position = ? AND batch = ? AND status = 'batched'
-"""
+UPDATE rows SET status = ?2, answer = ?3, raw = ?4, error_type = ?5, error = ?6, stop_reason = ?7,
+    input_tokens = input_tokens + ?8, output_tokens = output_tokens + ?9,
+    model = coalesce(?10, model), repairs = ?11
+WHERE position = ?1 AND status = 'batched' AND batch = """
 
 
 def revoke(database: Database, batch: int, positions: list[int], why: str) -> Delta:
@@ -161,12 +151,13 @@ def retry(database: Database, kinds: Collection[str] | None) -> Delta:
     which, values = _of_kinds(kinds)
     delta: Delta = Counter()
     found = database.ask(
-        f"SELECT status, count(*) FROM rows WHERE {which} GROUP BY status", *values
+        f"SELECT status, count(*) FROM rows WHERE {which} GROUP BY status",  # noqa: S608  our own words
+        *values,
     )
     for status, count in found.fetchall():
         delta[status] -= count
         delta["waiting"] += count
-    database.run(f"UPDATE rows SET {_FRESH} WHERE {which}", *values)
+    database.run(f"UPDATE rows SET {_FRESH} WHERE {which}", *values)  # noqa: S608  our own words
     return delta
 
 
@@ -188,7 +179,7 @@ def rekey(database: Database, keys: list[tuple[int, bytes]]) -> None:
 def kinds(database: Database) -> dict[str, int]:
     """How many rows failed of each kind, the commonest first."""
     found = database.ask(
-        f"SELECT error_type, count(*) FROM rows WHERE status IN {_FAILED} "
+        "SELECT error_type, count(*) FROM rows WHERE status IN ('errored', 'canceled', 'expired') "
         "GROUP BY error_type ORDER BY 2 DESC, 1"
     )
     return dict(found.fetchall())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Self
@@ -13,8 +13,9 @@ import msgspec
 from batchyard import __version__
 from batchyard.clock import Microseconds, rfc3339
 from batchyard.pipeline.row import Outcome
-from batchyard.pipeline.run.store import batches, folder, manifest, rows, tables, totals
-from batchyard.pipeline.run.store.batches import Batch
+from batchyard.pipeline.run.store import batches as sent
+from batchyard.pipeline.run.store import folder, manifest, rows, tables, totals
+from batchyard.pipeline.run.store.batches import Batch, State
 from batchyard.pipeline.run.store.manifest import Input, Manifest
 from batchyard.pipeline.run.store.rows import Settled, Waiting
 from batchyard.pipeline.run.store.tables import Database
@@ -76,6 +77,12 @@ class RunStore:
     def run(self) -> str:
         return self.manifest.run
 
+    def discard(self) -> None:
+        """Remove a run of which nothing was sent, and close it."""
+        assert not self.batches(), "what was sent must stay known"
+        self.close()
+        shutil.rmtree(self.path)
+
     def rewrite(self, **changes: object) -> None:
         """Change fields of the manifest: where rows go, the output, options, caps."""
         self.manifest = msgspec.structs.replace(self.manifest, **changes)
@@ -136,25 +143,25 @@ class RunStore:
 
     def next_seq(self) -> int:
         """The number of the next batch."""
-        return batches.next_seq(self._database)
+        return sent.next_seq(self._database)
 
     def unfinished(self) -> list[Batch]:
         """Batches whose answers are not all here."""
-        return batches.unfinished(self._database)
+        return sent.unfinished(self._database)
 
     def batches(self) -> list[Batch]:
         """All batches of the run."""
-        return batches.every(self._database)
+        return sent.every(self._database)
 
     def batch_ids(self) -> set[str]:
         """The ids by which servers know batches of this run."""
-        return batches.ids(self._database)
+        return sent.ids(self._database)
 
     def plan(self, batch: Batch) -> None:
         """The waiting rows from its first to its last are in `batch` now."""
 
         def act(database: Database) -> Delta:
-            batches.add(database, batch)
+            sent.add(database, batch)
             return rows.take(database, batch.seq, batch.first, batch.last)
 
         self._do(act)
@@ -163,7 +170,7 @@ class RunStore:
         """The batch was surely not taken by a server: its rows wait again."""
 
         def act(database: Database) -> Delta:
-            batches.drop(database, batch.seq)
+            sent.drop(database, batch.seq)
             return rows.put_back(database, batch.seq, batch.first, batch.last, asked=False)
 
         self._do(act)
@@ -173,7 +180,7 @@ class RunStore:
         """Nobody will come back for the batch: its rows wait again, though it may be answered."""
 
         def act(database: Database) -> Delta:
-            batches.move(database, batch.seq, "lost")
+            sent.move(database, batch.seq, "lost")
             return rows.put_back(database, batch.seq, batch.first, batch.last, asked=True)
 
         self._do(act)
@@ -182,29 +189,29 @@ class RunStore:
     def sending(self, seq: int, now: Microseconds) -> None:
         """The batch leaves now: from here on a server may have it."""
         with self._database.transaction():
-            batches.sending(self._database, seq, now)
+            sent.sending(self._database, seq, now)
 
     def refused(self, seq: int) -> None:
         """The server surely has not taken it, and may later."""
         with self._database.transaction():
-            batches.refused(self._database, seq)
+            sent.refused(self._database, seq)
 
     def created(self, seq: int, batch_id: str, *, certain: bool = True) -> None:
         """The server has it; `certain` is False where it only looks as if it were this one."""
         with self._database.transaction():
-            batches.created(self._database, seq, batch_id, certain=certain)
+            sent.created(self._database, seq, batch_id, certain=certain)
         if certain:
             self.body_path(seq).unlink(missing_ok=True)
 
     def reject(self, batch: Batch) -> None:
         """What looked like this batch was another one."""
         with self._database.transaction():
-            batches.reject(self._database, batch)
+            sent.reject(self._database, batch)
 
     def ended(self, seq: int) -> None:
         """All results are on the server."""
         with self._database.transaction():
-            batches.move(self._database, seq, "ended")
+            sent.move(self._database, seq, "ended")
 
     def unanswered(self, batch: Batch) -> dict[int, int]:
         """Positions whose answer is not here, and how often each was repaired."""
@@ -216,7 +223,7 @@ class RunStore:
         settled: list[Settled],
         *,
         doubled: dict[int, str] | None = None,
-        state: batches.State | None = None,
+        state: State | None = None,
     ) -> None:
         """Keep answers, with the batch's state where this is its end."""
 
@@ -225,7 +232,7 @@ class RunStore:
             for position, why in (doubled or {}).items():
                 delta.update(rows.revoke(database, batch.seq, [position], why))
             if state is not None:
-                batches.move(database, batch.seq, state)
+                sent.move(database, batch.seq, state)
             return delta
 
         self._do(act)
@@ -247,8 +254,3 @@ def planned(seq: int, run: str, server: str, now: Microseconds, **rest: int) -> 
         seq=seq, state="planned", idempotency_key=key, server=server, batch_id=None, certain=True,
         rejected=(), created_at=rfc3339(now), sent_at=None, **rest,
     )  # fmt: skip
-
-
-def changed(batch: Batch, **fields: object) -> Batch:
-    """The batch with some fields changed."""
-    return dataclasses.replace(batch, **fields)  # type: ignore[arg-type]  # by name

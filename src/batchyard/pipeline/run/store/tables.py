@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from batchyard.errors import DiskFull, StorageFailed
 
 NAME = "rows.db"
 
@@ -15,7 +18,7 @@ SCHEMA = """
 --         batched    in the batch `batch`, whose answer is not here yet
 --         succeeded, errored, canceled, expired    how it ended; `error_type` says which kind
 -- `answer` is a JSON object of the answer columns, `raw` the text the model gave. `error` says why
--- a row failed; of a waiting one, why its last answer (`raw`) did not fit, for the `repairs`-th time.
+-- a row failed; of a waiting one with `repairs`, why its last answer (`raw`) did not fit.
 -- Tokens are those of all `attempts`. `key` names what is asked: equal keys, equal questions.
 CREATE TABLE IF NOT EXISTS rows (
     position      INTEGER PRIMARY KEY,
@@ -71,32 +74,40 @@ INSERT OR IGNORE INTO totals VALUES
 
 
 class Database:
-    """One connection. A transaction is durable when it has left its context."""
+    """One connection. A transaction is durable when it has left its context.
+
+    Raises `DiskFull` and `StorageFailed`, having changed nothing.
+    """
 
     def __init__(self, path: Path, *, make: bool = False) -> None:
+        self._path = path
         # A notebook prepares in one thread and runs in another; never two at once.
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self.run("PRAGMA journal_mode = WAL")
-        self.run("PRAGMA synchronous = FULL")
-        if make:
-            self._connection.executescript(SCHEMA)
+        with self._faults():
+            self.run("PRAGMA journal_mode = WAL")
+            self.run("PRAGMA synchronous = FULL")
+            if make:
+                self._connection.executescript(SCHEMA)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of it or nothing."""
-        self.run("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self.run("ROLLBACK")
-            raise
-        self.run("COMMIT")
+        with self._faults():
+            self.run("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.run("COMMIT")
+            except BaseException:
+                # A full disk has ended the transaction already.
+                if self._connection.in_transaction:
+                    self.run("ROLLBACK")
+                raise
 
     def run(self, sql: str, *values: object) -> int:
         """Do one statement; returns how many rows it changed."""
         return self._connection.execute(sql, values).rowcount
 
-    def each(self, sql: str, values: list[tuple[object, ...]]) -> int:
+    def each(self, sql: str, values: Sequence[Sequence[Any]]) -> int:
         """Do one statement for each of the values; returns how many rows were changed."""
         return self._connection.executemany(sql, values).rowcount
 
@@ -106,3 +117,14 @@ class Database:
 
     def close(self) -> None:
         self._connection.close()
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            fault = DiskFull if "full" in str(error) else StorageFailed
+            raise fault(
+                f"cannot write {self._path}: {error}; what was there before is safe",
+                fix="make room, then `batchyard resume`",
+            ) from error

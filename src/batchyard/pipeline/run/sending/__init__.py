@@ -1,0 +1,1 @@
+"""From rows that wait to a batch that the server surely has, once."""

@@ -1,0 +1,412 @@
+"""Whatever dies on the way, no row is asked twice and none is lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from batchyard.clock import SECOND
+from batchyard.errors import (
+    AuthenticationFailed,
+    CapReached,
+    DiskFull,
+    NoRun,
+    RateLimited,
+    RunChanged,
+    ServerUnreachable,
+    ServiceUnavailable,
+)
+from batchyard.pipeline.run import Options, RunStore
+from batchyard.pipeline.run.store import tables
+from batchyard.pipeline.run.store.tables import Database
+from tests.pipeline.run.conftest import Bench
+from tests.pipeline.run.doubles import echo, lost, said
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@contextmanager
+def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bool]]:
+    """The process dies right after its `step`-th durable step; the value says whether it came."""
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == step:
+            raise Killed
+
+    transaction, sync = Database.transaction, os.fsync
+
+    @contextmanager
+    def counted(database: Database) -> Iterator[None]:
+        with transaction(database):
+            yield
+        count()
+
+    def synced(descriptor: int) -> None:
+        sync(descriptor)
+        count()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "transaction", counted)
+        patch.setattr(os, "fsync", synced)
+        yield lambda: steps >= step
+
+
+@pytest.mark.parametrize("step", range(1, 61))
+async def test_killed_after_any_durable_step_every_row_is_asked_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    bench.server.answer = lambda name, params: (
+        said("bad") if params["text"] == "row 5" and "again" not in params else echo(name, params)
+    )
+    store = bench.store
+    with killed_at(step, monkeypatch) as dead:
+        try:
+            await bench.finish()
+        except Killed:
+            assert dead()
+    del store
+    bench.die()
+    outcomes = await bench.finish()
+    assert [one.answer for one in outcomes] == [{"output": f"ROW {n}"} for n in range(10)]
+    assert bench.server.asked == {n: 2 if n == 5 else 1 for n in range(10)}
+    assert [one.attempts for one in outcomes] == [2 if n == 5 else 1 for n in range(10)]
+    assert bench.store.totals.input_tokens == 33
+
+
+async def test_the_steps_at_which_it_was_killed_are_all_there_are(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bench.store.run
+    with killed_at(61, monkeypatch) as dead:
+        await bench.finish()
+    assert not dead()
+
+
+@pytest.mark.parametrize("piece", range(0, 30, 3))
+async def test_results_that_break_off_are_continued_after_a_kill(
+    bench: Bench, piece: int
+) -> None:
+    bench.server.fail("results piece", *[None] * piece, Killed())
+    with pytest.raises(Killed):
+        await bench.finish()
+    bench.die()
+    outcomes = await bench.finish()
+    assert [one.answer for one in outcomes] == [{"output": f"ROW {n}"} for n in range(10)]
+    assert set(bench.server.asked.values()) == {1}
+
+
+@pytest.mark.parametrize("call", ["create", "create answered"])
+@pytest.mark.parametrize("fault", [lost, lambda: ServiceUnavailable("down"), Killed])
+async def test_a_lost_answer_makes_no_second_batch(
+    bench: Bench, call: str, fault: Callable[[], BaseException]
+) -> None:
+    bench.server.fail(call, None, fault())
+    try:
+        await bench.finish()
+    except Killed:
+        bench.die()
+    outcomes = await bench.finish()
+    assert len(outcomes) == 10
+    assert set(bench.server.asked.values()) == {1}
+    assert len(bench.server.batches) == 3
+
+
+async def test_the_same_body_is_sent_with_the_same_key_where_it_is_remembered(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path / "runs")
+    bench.server.fail("create answered", lost(), lost())
+    await bench.finish()
+    assert bench.server.keys[0] == bench.server.keys[1] == bench.server.keys[2]
+    assert str(bench.server.keys[0]).startswith(f"{bench.store.run}-1-")
+    assert len(set(bench.server.keys)) == 3
+    bench.die()
+
+
+async def test_a_key_that_is_too_old_to_be_remembered_is_not_relied_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "runs")
+    bench.server.fail("create answered", Killed())
+    with pytest.raises(Killed):
+        await bench.finish()
+    bench.die()
+    bench.clock.jump(24 * 3600)
+    for held in bench.server.held():
+        held.key = None
+    await bench.finish()
+    assert set(bench.server.asked.values()) == {1}
+    bench.die()
+
+
+def elsewhere(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "runs", ours=False)
+
+
+@pytest.mark.parametrize("acted", [True, False])
+async def test_a_batch_that_only_looks_like_ours_is_not_taken_for_it(
+    tmp_path: Path, acted: bool
+) -> None:
+    bench = elsewhere(tmp_path)
+    strangers = [{"custom_id": f"x-{n}", "params": {"text": "secret"}} for n in range(4)]
+    bench.server.fail("create answered" if acted else "create", Killed())
+    with pytest.raises(Killed):
+        await bench.finish()
+    bench.die()
+    bench.server.put(strangers)
+    bench.server.batches = dict(sorted(bench.server.batches.items(), reverse=True))
+    bench.server.put(strangers)
+    outcomes = await bench.finish()
+    assert [one.answer for one in outcomes] == [{"output": f"ROW {n}"} for n in range(10)]
+    assert set(bench.server.asked.values()) == {1}
+    stored = (bench.store.path / "rows.db").read_bytes()
+    assert b"secret" not in stored.lower()
+    bench.die()
+
+
+async def test_a_batch_of_another_size_or_of_yesterday_is_not_even_looked_at(
+    tmp_path: Path,
+) -> None:
+    bench = elsewhere(tmp_path)
+    four = [{"custom_id": f"x-{n}", "params": {"text": "?"}} for n in range(4)]
+    bench.server.put(four).created_at -= 3600 * SECOND
+    bench.server.put(four[:3])
+    bench.server.fail("create", lost())
+    await bench.finish()
+    assert [one.looks for one in bench.server.held()[:2]] == [0, 0]
+    bench.die()
+
+
+async def test_a_busy_server_is_waited_for_as_long_as_it_says(bench: Bench) -> None:
+    bench.server.fail("create", RateLimited("too many batches", retry_after=47))
+    await bench.finish()
+    waits = [one for one in bench.seen if one.state == "waiting for server"]
+    assert waits
+    assert waits[0].reason == "too many batches"
+    assert bench.clock.monotonic() >= 47
+    assert set(bench.server.asked.values()) == {1}
+
+
+async def test_submit_alone_waits_for_a_busy_server(bench: Bench) -> None:
+    bench.server.fail("create", None, RateLimited("too many batches", retry_after=47))
+    runner = bench.runner()
+    await runner.prepare()
+    assert await runner.submit() == 3
+    assert 47 in bench.clock.waits
+
+
+async def test_a_batch_that_was_surely_refused_is_sent_without_a_look(tmp_path: Path) -> None:
+    bench = elsewhere(tmp_path)
+    bench.server.fail("create", RateLimited("busy", retry_after=1))
+    bench.server.fail("list", AssertionError("looked"))
+    await bench.finish()
+    bench.die()
+
+
+async def test_a_batch_that_the_server_will_not_have_leaves_its_rows_waiting(
+    bench: Bench,
+) -> None:
+    bench.server.fail("create", AuthenticationFailed("no such key"))
+    with pytest.raises(AuthenticationFailed):
+        await bench.finish()
+    assert (bench.store.totals.waiting, bench.store.totals.batched) == (10, 0)
+    assert bench.store.batches() == []
+    outcomes = await bench.finish()
+    assert {one.attempts for one in outcomes} == {1}
+
+
+@pytest.mark.parametrize("call", ["retrieve", "results", "results piece"])
+async def test_a_server_that_is_gone_for_minutes_is_waited_for_and_that_is_said(
+    bench: Bench, call: str
+) -> None:
+    bench.server.fail(call, None, *[ServerUnreachable("cannot reach it")] * 40)
+    outcomes = await bench.finish()
+    assert len(outcomes) == 10
+    reasons = {one.reason for one in bench.seen if one.state == "waiting for server"}
+    assert "cannot reach it; next try in 10 s" in reasons
+
+
+async def test_a_server_that_stays_away_is_given_up_and_nothing_is_lost(bench: Bench) -> None:
+    bench.server.fail("retrieve", None, *[ServerUnreachable("cannot reach it")] * 100)
+    with pytest.raises(ServerUnreachable):
+        await bench.finish()
+    bench.die()
+    bench.server.fail("retrieve")
+    await bench.finish()
+    assert set(bench.server.asked.values()) == {1}
+
+
+async def test_a_server_that_was_never_there_is_told_at_once(bench: Bench) -> None:
+    bench.server.fail("liveness", ServerUnreachable("cannot reach it"))
+    with pytest.raises(ServerUnreachable):
+        await bench.finish()
+    assert bench.clock.waits == [0] * len(bench.clock.waits)
+
+
+async def test_a_batch_the_server_forgot_fails_its_rows_as_lost(bench: Bench) -> None:
+    runner = bench.runner()
+    await runner.prepare()
+    await runner.submit()
+    del bench.server.batches["msgbatch_2"]
+    await runner.run()
+    lost_rows = list(bench.store.failed())
+    assert [one.position for one in lost_rows] == [4, 5, 6, 7]
+    assert {one.error_type for one in lost_rows} == {"lost"}
+    assert "does not know msgbatch_2 any more" in str(lost_rows[0].error)
+    assert runner.retry(["lost"]) == 4
+    assert len(await bench.finish()) == 10
+
+
+async def test_batches_at_another_server_are_not_forgotten(bench: Bench) -> None:
+    bench.options = Options(batch_size=4, in_process_max=2)
+    runner = bench.runner()
+    await runner.prepare()
+    await runner.submit()
+    bench.die()
+    elsewhere = bench.runner(place="http://other")
+    with pytest.raises(RunChanged, match="2 batches of .* with 8 rows are at http://server"):
+        await elsewhere.run()
+    assert elsewhere.forsake() == 8
+    await elsewhere.run()
+    assert [one.attempts for one in bench.store.outcomes()] == [2] * 8 + [1] * 2
+
+
+async def test_a_cancel_loses_nothing(bench: Bench) -> None:
+    import asyncio
+
+    bench.server.fail("create answered", None, asyncio.CancelledError())
+    with pytest.raises(asyncio.CancelledError):
+        await bench.finish()
+    bench.die()
+    await bench.finish()
+    assert set(bench.server.asked.values()) == {1}
+
+
+class Purse:
+    """Room for so many rows; what a settled batch has set aside is free again."""
+
+    def __init__(self, rows: int) -> None:
+        self.room = rows
+        self.held: dict[int, int] = {}
+
+    def fitting(self, sizes: object) -> int:
+        return min(len(list(sizes)), self.room)  # type: ignore[call-overload]
+
+    def reserve(self, batch: int, rows: int, body_bytes: int) -> None:
+        assert body_bytes > 0
+        if rows > self.room:
+            raise CapReached("no room")
+        self.hold(batch, rows, body_bytes)
+
+    def hold(self, batch: int, rows: int, body_bytes: int) -> None:  # noqa: ARG002
+        self.room -= rows
+        self.held[batch] = rows
+
+    def settle(self, batch: int, *, rows: int, answers: int, **tokens: int) -> None:
+        assert answers <= rows
+        assert tokens.keys() == {"input_tokens", "output_tokens"}
+        del self.held[batch]
+
+
+async def test_a_cap_stops_the_run_when_what_was_sent_is_here(bench: Bench) -> None:
+    purse = Purse(6)
+    with pytest.raises(CapReached, match="no room"):
+        await bench.finish(allowance=purse)
+    assert [len(held.requests) for held in bench.server.held()] == [4, 2]
+    assert (bench.store.totals.succeeded, bench.store.totals.waiting) == (6, 4)
+    assert purse.held == {}
+    bench.die()
+    assert len(await bench.finish()) == 10
+    assert set(bench.server.asked.values()) == {1}
+
+
+async def test_batches_of_an_earlier_session_count_against_the_cap(bench: Bench) -> None:
+    runner = bench.runner()
+    await runner.prepare()
+    bench.options = Options(batch_size=4)
+    await runner.submit()
+    bench.die()
+    purse = Purse(20)
+    await bench.finish(allowance=purse)
+    assert (purse.room, purse.held) == (10, {})
+
+
+def only_line(lines: list[str], position: int) -> list[str]:
+    return [line for line in lines if f'-{position}"' in line]
+
+
+async def test_a_row_without_a_line_is_lost_and_named(bench: Bench) -> None:
+    bench.server.mend = lambda lines: [line for line in lines if line not in only_line(lines, 2)]
+    outcomes = await bench.finish()
+    row = outcomes[2]
+    assert (row.status, row.error_type) == ("errored", "lost")
+    assert f"{bench.store.manifest.tag}-1-2" in str(row.error)
+    assert bench.store.kinds() == {"lost": 1}
+
+
+async def test_a_row_with_two_lines_takes_none_of_them(bench: Bench) -> None:
+    bench.server.mend = lambda lines: lines + only_line(lines, 2)
+    outcomes = await bench.finish()
+    assert (outcomes[2].error_type, outcomes[2].answer) == ("lost", None)
+    assert "more than once" in str(outcomes[2].error)
+    assert bench.store.kinds() == {"lost": 1}
+    assert bench.store.totals.succeeded == 9
+
+
+@pytest.mark.parametrize("name", ["who-1-2", "{tag}-1-02", "{tag}-1-9", "{tag}-2-2", "{tag}-1-"])
+async def test_a_line_of_nobody_is_nobodys_answer(bench: Bench, name: str) -> None:
+    wrong = name.format(tag=bench.store.manifest.tag)
+    right = f"{bench.store.manifest.tag}-1-2"
+    bench.server.mend = lambda lines: [
+        line.replace(f'"{right}"', f'"{wrong}"').replace("ROW 2", "SWAPPED") for line in lines
+    ]
+    runner = bench.runner()
+    await runner.prepare()
+    await runner.submit()
+    await runner.wait()
+    assert (await runner.collect()).unknown == (wrong,)
+    outcomes = list(bench.store.outcomes())
+    assert [one.position for one in outcomes if one.error_type == "lost"] == [2]
+    assert f'one for "{wrong}"' in str(outcomes[2].error)
+    assert "SWAPPED" not in str([one.answer for one in outcomes])
+
+
+async def test_a_line_that_is_no_result_is_a_row_lost(bench: Bench) -> None:
+    bench.server.mend = lambda lines: ["<html>" if x in only_line(lines, 2) else x for x in lines]
+    assert [one.error_type for one in await bench.finish()].count("lost") == 1
+
+
+async def test_a_full_disk_stops_the_run_with_everything_in_place(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = bench.runner()
+    await runner.prepare()
+    await runner.submit()
+    await runner.wait()
+    bench.store._database.run("PRAGMA max_page_count = 1")
+    bench.server.answer = echo
+    monkeypatch.setattr(tables, "NAME", "rows.db")
+    for held in bench.server.held():
+        held.lines = [line.replace("ROW", "ROW" * 9_000) for line in held.lines]
+    with pytest.raises(DiskFull, match=r"rows.db: .*what was there before is safe"):
+        await runner.collect()
+    bench.die()
+    assert len(await bench.finish()) == 10
+    assert set(bench.server.asked.values()) == {1}
+
+
+def test_one_process_at_a_time_works_on_a_run(bench: Bench) -> None:
+    run = bench.store.run
+    with pytest.raises(NoRun, match=rf"another process \({os.getpid()}\) works on {run}"):
+        RunStore.open(bench.home)
+    with RunStore.look(bench.home) as reader:
+        assert reader.totals.rows == 0
+    bench.die()
+    RunStore.open(bench.home, run.lower().removeprefix("run_")).close()
