@@ -118,11 +118,12 @@ def _reader(file: InputFile) -> Any:
     """Arrow's file format (Feather too) has an index at its end; its stream format has none."""
     import pyarrow as pa
 
-    mapped = pa.memory_map(str(file.path))
-    if mapped.read(len(_ARROW_FILE)) == _ARROW_FILE:
-        return pa.ipc.open_file(mapped)
-    mapped.seek(0)
-    return pa.ipc.open_stream(mapped)
+    # Not mapped: whoever shortens a mapped file ends the process that reads it.
+    opened = pa.OSFile(str(file.path))
+    if opened.read(len(_ARROW_FILE)) == _ARROW_FILE:
+        return pa.ipc.open_file(opened)
+    opened.seek(0)
+    return pa.ipc.open_stream(opened)
 
 
 def _values(file: InputFile, name: str, column: pa.Array) -> list[object]:
