@@ -175,6 +175,12 @@ def test_json_takes_what_has_no_word_in_json_as_text(tmp_path: Path) -> None:
         ([{"a": 1}, {"b": "x"}], pa.struct([("a", pa.int64()), ("b", pa.string())]),
          [{"a": 1, "b": None}, {"a": None, "b": "x"}]),
         ([dt.date(2020, 1, 2), "x"], pa.string(), ["2020-01-02", "x"]),
+        ([b"\xff", "x"], pa.string(), ["/w==", "x"]),
+        ([dt.date(2020, 1, 2), dt.datetime.fromisoformat("2020-01-02T03:04")], pa.string(),
+         ["2020-01-02", "2020-01-02T03:04:00"]),
+        ([dt.datetime.fromisoformat("2020-01-02T03:04"),
+          dt.datetime.fromisoformat("2020-01-02T03:04+01:00")], pa.string(),
+         ["2020-01-02T03:04:00", "2020-01-02T03:04:00+01:00"]),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("group", [1, 100])

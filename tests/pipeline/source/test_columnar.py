@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import datetime as dt
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
@@ -145,6 +146,16 @@ def test_damage_anywhere_is_told_or_changes_values_only(
     # Any other exception, and no row at all, is a failure.
     with suppress(BadInput):
         assert list(open_source(path).rows())
+
+
+def test_offsets_that_point_outside_the_file_are_not_followed(tmp_path: Path) -> None:
+    path = tmp_path / "in.arrow"
+    write_arrow(pa.table({"b": ["x", "y"]}), path)
+    good, bad = struct.pack("<3i", 0, 1, 2), struct.pack("<3i", 0, 1 << 30, 1 << 30)
+    assert good in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(good, bad))
+    with pytest.raises(BadInput, match="the file is damaged"):
+        open_source(path)
 
 
 def test_without_pyarrow_the_extra_is_named(

@@ -35,10 +35,12 @@ class Target:
     def __init__(self, path: str | Path) -> None:
         """Makes the empty part. Raises `BadOutput` when it cannot be."""
         self.name = "standard output" if str(path) == STDOUT else str(path)
-        # A link stays a link: what it points at is replaced.
-        self._path = None if str(path) == STDOUT else Path(os.path.realpath(path))
+        self._path = None if str(path) == STDOUT else Path(path)
         with self.told():
             self._copied = self._path is None or _is_no_file(self._path)
+            if self._path is not None and not self._copied:
+                # A link stays a link: what it points at is replaced.
+                self._path = Path(os.path.realpath(self._path))
             self.part = self._part()
             self.part.touch(mode=0o600 if self._copied else 0o666, exist_ok=False)
 
