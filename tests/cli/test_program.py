@@ -17,7 +17,7 @@ from batchyard.cli.program import VERBS, Nouns, Verb, program
 from tests.cli.conftest import Shell
 
 HEAVY = {
-    "alembic", "asyncio", "httpx2", "platformdirs", "pydantic", "rich",
+    "alembic", "asyncio", "httpx2", "platformdirs", "pydantic",
     "sqlalchemy", "ssl", "starlette", "structlog", "uvicorn",
     "batchyard.api", "batchyard.client", "batchyard.config", "batchyard.dispatch",
     "batchyard.engines", "batchyard.server", "batchyard.store",

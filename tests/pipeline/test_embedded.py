@@ -40,24 +40,40 @@ asyncio.run(main())
 
 def working_on(folder: Path) -> set[int]:
     """The processes that hold the lock of a data directory: a server and all its children."""
-    found = set()
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            with contextlib.suppress(OSError):
-                held = {os.readlink(entry) for entry in (process / "fd").iterdir()}
-                if str(folder / "lock") in held and alive(int(process.name)):
-                    found.add(int(process.name))
-    return found
+    return {
+        int(process.name)
+        for process in Path("/proc").iterdir()
+        if process.name.isdigit()
+        and str(folder / "lock") in open_files(process / "fd")
+        and alive(int(process.name))
+    }
+
+
+def open_files(descriptors: Path) -> Iterator[str]:
+    """What a process has open; others may be closed while we look."""
+    try:
+        entries = list(descriptors.iterdir())
+    except OSError:
+        return
+    for entry in entries:
+        with contextlib.suppress(OSError):
+            yield os.readlink(entry)
+
+
+def gone(folder: Path) -> None:
+    """Return when nobody works on it any more; fails when somebody is left over."""
+    eventually(lambda: not working_on(folder), within=GONE_SECONDS, what="no orphan")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """A data directory that nobody works on when the test is over."""
     yield tmp_path / "data"
-    left = working_on(tmp_path / "data")
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    assert left == set()
+    try:
+        gone(tmp_path / "data")
+    finally:
+        for pid in working_on(tmp_path / "data"):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -108,7 +124,7 @@ def test_it_dies_with_a_parent_that_is_killed(folder: Path, parent: subprocess.P
     calls.close()
     assert len(working_on(folder)) == 3
     parent.kill()
-    eventually(lambda: not working_on(folder), within=GONE_SECONDS, what="no orphan")
+    gone(folder)
 
 
 def test_the_terminals_ctrl_c_reaches_the_parent_alone(
@@ -145,6 +161,19 @@ async def test_what_cannot_start_says_why_in_the_servers_words(
     assert "Traceback" not in caught.value.message
 
 
+async def test_without_the_extra_it_says_what_to_install(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's interpreter is one in which a package of the extra cannot be found."""
+    missing = "import sys; sys.modules['pydantic_settings'] = None"
+    (tmp_path / "sitecustomize.py").write_text(missing)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    with pytest.raises(ConfigurationError, match="needs the extra `server`") as caught:
+        async with EmbeddedServer(folder, [SIMULATOR]):
+            pass
+    assert caught.value.fix == "pip install 'batchyard[server]'"
+
+
 async def test_a_folder_that_another_run_works_in_is_refused(folder: Path) -> None:
     async with EmbeddedServer(folder, [SIMULATOR]):
         with pytest.raises(DataDirectoryBusy, match="in use by another Batchyard server") as caught:
@@ -177,9 +206,7 @@ async def test_a_server_that_ends_by_itself_is_noticed(folder: Path) -> None:
         error = await server.gone()
         assert "killed by signal 9" in error.message
         assert str(server.log) in str(error.fix)
-    await asyncio.to_thread(
-        eventually, lambda: not working_on(folder), within=GONE_SECONDS, what="no orphan"
-    )
+    await asyncio.to_thread(gone, folder)
 
 
 async def test_a_start_that_is_canceled_leaves_nothing(folder: Path) -> None:
@@ -191,9 +218,7 @@ async def test_a_start_that_is_canceled_leaves_nothing(folder: Path) -> None:
     entering.cancel()
     with pytest.raises(asyncio.CancelledError):
         await entering
-    await asyncio.to_thread(
-        eventually, lambda: not working_on(folder), within=GONE_SECONDS, what="no orphan"
-    )
+    await asyncio.to_thread(gone, folder)
 
 
 async def test_a_data_directory_too_long_for_a_socket_serves_all_the_same(tmp_path: Path) -> None:
