@@ -56,5 +56,6 @@ async def _go(
     async with place(stored.place_of(store), store.path) as at:
         work = begun(store, source, task, labelling, at)
         await work.prepare(retry=kinds, only_missing=max_tokens is not None)
-        telling.resumed(store)
+        changed = max_tokens is not None
+        telling.resumed(store.run, await work.standing(), changed=changed)
         return await carried_out(work, telling, mode=asked.mode, fail_on=asked.fail_on)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from batchyard.cli.runs.asked import Input
 from batchyard.cli.runs.output import STDOUT
 from batchyard.cli.runs.place import Place
 from batchyard.cli.runs.words import Group
+from batchyard.errors import BatchyardError
 
 if TYPE_CHECKING:
     from batchyard.pipeline.estimate.budget import Budget
@@ -83,6 +84,19 @@ class Begun:
         await runner.prepare(only_missing=only_missing, kinds=retry)
         if retry and not only_missing:
             runner.retry(retry)
+
+    async def standing(self) -> tuple[int, int, int]:
+        """Rows that are done, failed, and left, with those whose answers a server still has."""
+        totals = self.store.totals
+        done, failed = totals.succeeded, totals.failed
+        for batch in self.store.unfinished():
+            if batch.batch_id is None:
+                continue
+            with suppress(BatchyardError):
+                counts = (await self.at.client.retrieve(batch.batch_id)).request_counts
+                done += counts.succeeded
+                failed += counts.errored + counts.canceled + counts.expired
+        return done, failed, max(0, totals.rows - done - failed)
 
     def budget(self) -> Budget:
         """The caps of the run, with what it has spent already."""

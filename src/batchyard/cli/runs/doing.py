@@ -72,9 +72,10 @@ class _Doing:
         resumed = store.totals.ended > 0
         async with place(self._asked.where, store.path) as at:
             work = begun(store, found.source, found.task, found.labelling, at)
-            await work.prepare(only_missing=manner.again == "only-missing")
+            missing = manner.again == "only-missing"
+            await work.prepare(only_missing=missing)
             if resumed:
-                telling.resumed(store)
+                telling.resumed(store.run, await work.standing(), changed=missing)
             if store.totals.left and (self._stops or not store.batches()):
                 foreseen = await self._foreseen(work)
                 if self._stops:

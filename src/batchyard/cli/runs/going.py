@@ -134,7 +134,12 @@ async def carried_out(
     """
     screen = display.chosen(mode, LOOK, as_json=telling.as_json)
     going = Going(begun, telling, begun.budget(), screen)
-    await going.go()
+    clock = begun.at.client.clock
+    began = clock.monotonic()
+    try:
+        await going.go()
+    finally:
+        begun.store.worked(round(clock.monotonic() - began))
     return going.end(fail_on)
 
 

@@ -76,6 +76,7 @@ def table(runs: list[Found]) -> list[str]:
     for one in runs:
         totals = one.totals
         done = f"{number(totals.succeeded + totals.failed)}/{number(totals.rows)}"
+        done += f" ({number(totals.batched)} sent)" if totals.batched else ""
         failures = number(totals.failed) if totals.failed else "-"
         name = finding.spoken(one.path, newest=False)
         rows.append((name, one.state, done, failures, f"{_age(one.manifest)} ago",
@@ -93,7 +94,8 @@ def lines(store: RunStore) -> Iterator[str]:
         for name in ("succeeded", "errored", "canceled", "expired")
         if getattr(totals, name)
     ]
-    counts += [f"{number(totals.left)} left"] if totals.left else []
+    counts += [f"{number(totals.batched)} sent"] if totals.batched else []
+    counts += [f"{number(totals.waiting)} waiting"] if totals.waiting else []
     tokens = f"{number(totals.input_tokens)} in {marks.none} {number(totals.output_tokens)} out"
     rows: list[tuple[str, str | None]] = [
         ("run", manifest.run),

@@ -17,7 +17,6 @@ from batchyard.cli.runs.words import Group
 
 if TYPE_CHECKING:
     from batchyard.pipeline.estimate.estimate import Estimate
-    from batchyard.pipeline.run import RunStore
 
 INPUT_SHOWN = 2
 """Columns of the input beside the answers of a sample; more leave no room to read any."""
@@ -105,15 +104,11 @@ class Telling:
         """The answer was no."""
         self._say("nothing more was sent; the answers of the sample are kept")
 
-    def resumed(self, store: RunStore) -> None:
-        """Where an earlier session left the run."""
-        totals = store.totals
-        self._say(
-            words.resumed(store.run, totals.succeeded, totals.failed, totals.left, self._marks)
-        )
-        self._event(
-            "resumed", run=store.run, done=totals.succeeded, failed=totals.failed, left=totals.left
-        )
+    def resumed(self, run: str, standing: tuple[int, int, int], *, changed: bool) -> None:
+        """Where an earlier session left the run: rows done, failed, left."""
+        done, failed, left = standing
+        self._say(words.resumed(run, standing, self._marks, changed=changed))
+        self._event("resumed", run=run, done=done, failed=failed, left=left, changed=changed)
 
     def note(self, text: str) -> None:
         """A remark beside everything else."""

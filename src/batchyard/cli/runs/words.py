@@ -93,10 +93,14 @@ def keeps_running(batches: Sequence[str]) -> str:
     )
 
 
-def resumed(run: str, done: int, failed: int, left: int, marks: talk.Marks) -> str:
+def resumed(run: str, standing: tuple[int, int, int], marks: talk.Marks, *, changed: bool) -> str:
     """`run_7Q2K  8 428 done, 6 failed, 11 566 left. Prompt, model and schema unchanged ✓`."""
-    counts = f"{number(done)} done, {number(failed)} failed, {number(left)} left"
-    return f"{run}  {counts}. Prompt, model and schema unchanged {marks.good}"
+    done, failed, left = map(number, standing)
+    same = "The rows left are asked otherwise" if changed else _UNCHANGED.format(marks.good)
+    return f"{run}  {done} done, {failed} failed, {left} left. {same}"
+
+
+_UNCHANGED = "Prompt, model and schema unchanged {}"
 
 
 def wrote(path: str, many: int, added: Sequence[str], width: int) -> list[str]:
