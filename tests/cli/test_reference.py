@@ -16,11 +16,12 @@ OPTIONS = {option for command in COMMANDS.values() for one in command.params for
 
 
 def section(name: str) -> str:
-    """What the page says of a verb, and what it says of all of them."""
+    """What the page says of a verb, of one whose options it shares, and of all of them."""
     general, *sections = re.split(r"^## `batchyard ", PAGE, flags=re.MULTILINE)
     own = [text for text in sections if re.match(rf"{name}\b", text)]
     assert len(own) == 1, f"{name} has {len(own)} sections"
-    return general + own[0]
+    shared = re.findall(r"^Options as of `(\w+)`", own[0], flags=re.MULTILINE)
+    return general + own[0] + "".join(section(other) for other in shared)
 
 
 @pytest.mark.parametrize("words", COMMANDS)

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.cli.runs import sight
+from batchyard.cli.runs.said import sight
 from batchyard.cli.talk import Marks
 from batchyard.client.pace import Eta
 from batchyard.pipeline.run import Progress

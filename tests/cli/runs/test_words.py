@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.cli.runs import words
-from batchyard.cli.runs.words import Group
+from batchyard.cli.runs.said import words
+from batchyard.cli.runs.said.words import Group
 from batchyard.cli.talk import Marks
 from batchyard.terminal import columns
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batchyard.cli.runs import stored
-from batchyard.cli.runs.asked import Continued
 from batchyard.cli.runs.begun import begun
 from batchyard.cli.runs.going import carried_out, concluded
+from batchyard.cli.runs.options.asked import Continued
 from batchyard.cli.runs.place import place
-from batchyard.cli.runs.telling import Telling
+from batchyard.cli.runs.said.telling import Telling
 from batchyard.errors import NoRun
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from batchyard.cli.runs.asked import Input
+from batchyard.cli.runs.options.asked import Input
 from batchyard.cli.runs.output import STDOUT
 from batchyard.cli.runs.place import Place
-from batchyard.cli.runs.words import Group
+from batchyard.cli.runs.said.words import Group
 from batchyard.errors import BatchyardError
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from batchyard.cli import failures
 from batchyard.cli.runs import finding, stored
-from batchyard.cli.runs.asked import Asked
 from batchyard.cli.runs.begun import KEPT, Begun, begun, discarded_if_empty, kept
 from batchyard.cli.runs.estimating import estimated, sampled
 from batchyard.cli.runs.going import carried_out, concluded
+from batchyard.cli.runs.options.asked import Asked
 from batchyard.cli.runs.place import place
 from batchyard.cli.runs.prepared import Prepared, prepared
-from batchyard.cli.runs.telling import Telling
+from batchyard.cli.runs.said.telling import Telling
 from batchyard.errors import CapReached
 
 if TYPE_CHECKING:

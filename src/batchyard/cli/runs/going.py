@@ -10,12 +10,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from batchyard.cli import display, failures, talk
-from batchyard.cli.runs import finding, words
+from batchyard.cli.runs import finding
 from batchyard.cli.runs.begun import Begun
 from batchyard.cli.runs.interrupts import interrupts
-from batchyard.cli.runs.sight import LOOK, View
-from batchyard.cli.runs.telling import Telling
-from batchyard.cli.runs.values import Tolerance
+from batchyard.cli.runs.options.values import Tolerance
+from batchyard.cli.runs.said import words
+from batchyard.cli.runs.said.sight import LOOK, View
+from batchyard.cli.runs.said.telling import Telling
 from batchyard.errors import BatchyardError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchyard.cli import session
-from batchyard.cli.runs.asked import Where
+from batchyard.cli.runs.options.asked import Where
 from batchyard.client import Client
 from batchyard.client.readiness import EngineState, Readiness
 from batchyard.errors import AuthenticationFailed, BadPrompt, PermissionDenied

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchyard.cli.runs.asked import Asked, Input, Question, Target
+from batchyard.cli.runs.options.asked import Asked, Input, Question, Target
 from batchyard.cli.runs.output import derived, refuse_existing, refuse_input
 from batchyard.errors import BadInput, BadOutput, BadPrompt
 

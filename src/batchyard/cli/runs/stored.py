@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchyard.cli.runs import finding
-from batchyard.cli.runs.asked import Asked, Continued, Pace, Where
+from batchyard.cli.runs.options.asked import Asked, Continued, Pace, Where
 from batchyard.cli.runs.output import STDOUT, refuse_existing
 from batchyard.cli.runs.prepared import Prepared
 from batchyard.clock import SystemClock

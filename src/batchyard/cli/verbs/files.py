@@ -12,7 +12,7 @@ from batchyard.cli import shown, talk
 from batchyard.cli.failures import Stopped
 from batchyard.cli.options import json_options, server_options
 from batchyard.cli.program import Verb
-from batchyard.cli.runs.flags import FORMATS
+from batchyard.cli.runs.options.flags import FORMATS
 from batchyard.cli.session import ask
 from batchyard.client import Client, Lost, RequestsFile
 from batchyard.errors import BatchyardError

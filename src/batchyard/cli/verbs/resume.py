@@ -8,8 +8,8 @@ import click
 
 from batchyard.cli.options import json_options
 from batchyard.cli.program import Verb
-from batchyard.cli.runs.asked import continued
-from batchyard.cli.runs.flags import (
+from batchyard.cli.runs.options.asked import continued
+from batchyard.cli.runs.options.flags import (
     cap_options,
     fail_on_option,
     place_again_options,
@@ -17,7 +17,7 @@ from batchyard.cli.runs.flags import (
     stacked,
     target_again_options,
 )
-from batchyard.cli.runs.values import Amount
+from batchyard.cli.runs.options.values import Amount
 
 _options = stacked(
     click.argument("run", metavar="[RUN]", required=False),

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from batchyard.cli.program import Verb
-from batchyard.cli.runs.asked import asked
-from batchyard.cli.runs.flags import run_options
+from batchyard.cli.runs.options.asked import asked
+from batchyard.cli.runs.options.flags import run_options
 
 
 @click.command(

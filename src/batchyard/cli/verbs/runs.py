@@ -20,7 +20,7 @@ from batchyard.cli.program import Verb
 @click.option("--all", "everywhere", is_flag=True, help="Those of the folders below, too.")
 @json_options
 def runs_command(*, everywhere: bool, as_json: bool) -> None:
-    from batchyard.cli.runs import listing
+    from batchyard.cli.runs.said import listing
 
     found = listing.found(Path(), everywhere=everywhere)
     if as_json:
@@ -51,7 +51,7 @@ def runs_command(*, everywhere: bool, as_json: bool) -> None:
 )
 @json_options
 def show_command(*, name: str | None, failed: bool, server: str, as_json: bool) -> None:
-    from batchyard.cli.runs import listing
+    from batchyard.cli.runs.said import listing
 
     if name is not None and name.startswith("msgbatch_"):
         from batchyard.cli.verbs.batches import show_batch

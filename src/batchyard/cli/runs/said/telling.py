@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from batchyard.cli import failures, talk
-from batchyard.cli.runs import finding, words
+from batchyard.cli.runs import finding
 from batchyard.cli.runs.begun import Begun
 from batchyard.cli.runs.estimating import Sampled
 from batchyard.cli.runs.prepared import Prepared, rendered
-from batchyard.cli.runs.words import Group
+from batchyard.cli.runs.said import words
+from batchyard.cli.runs.said.words import Group
 
 if TYPE_CHECKING:
     from batchyard.pipeline.estimate.estimate import Estimate

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from batchyard.cli.display import Mode
-from batchyard.cli.runs.values import Tolerance
+from batchyard.cli.runs.options.values import Tolerance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchyard.cli import shown, talk
-from batchyard.cli.runs import finding, words
+from batchyard.cli.runs import finding
+from batchyard.cli.runs.said import words
 from batchyard.cli.shown import number
 from batchyard.clock import SECOND, SystemClock
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from batchyard.cli.options import DEFAULT_SERVER, ServerUrl, json_options
-from batchyard.cli.runs.values import Amount, FailOn, Parameter, Positive, Turn
+from batchyard.cli.runs.options.values import Amount, FailOn, Parameter, Positive, Turn
 
 F = TypeVar("F", bound=Callable[..., Any])
 
