@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from batchyard.pipeline.row import Outcome
-from batchyard.pipeline.run import Input, Options, Progress, Runner, RunStore
+from batchyard.pipeline.run import Input, Options, Progress, Runner, RunStore, preparing
+from batchyard.pipeline.run.collecting import collector
+from batchyard.pipeline.run.store import rows
 from tests.client.conftest import QuickClock
 from tests.pipeline.run.doubles import Ask, Rows, Server
 
@@ -60,6 +62,13 @@ class Bench:
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few rows in a transaction that ten of them make several."""
+    for module in (rows, preparing, collector):
+        monkeypatch.setattr(module, "PAGE_ROWS", 3)
 
 
 @pytest.fixture(params=[True, False], ids=["ours", "elsewhere"])

@@ -215,7 +215,7 @@ class Server:
         held.looks += 1
         return self._shown(held)
 
-    async def list(self, *, page: int = 100) -> AsyncIterator[MessageBatch]:  # noqa: ARG002
+    async def list(self, *, page: int = 100) -> AsyncIterator[MessageBatch]:
         self._may_fail("list")
         for held in reversed(self.held()):
             yield self._shown(held)

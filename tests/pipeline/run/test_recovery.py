@@ -21,10 +21,12 @@ from batchyard.errors import (
     ServiceUnavailable,
 )
 from batchyard.pipeline.run import Options, RunStore
-from batchyard.pipeline.run.store import tables
 from batchyard.pipeline.run.store.tables import Database
 from tests.pipeline.run.conftest import Bench
 from tests.pipeline.run.doubles import echo, lost, said
+
+STEPS = 70
+"""At least as many as a run of ten rows has."""
 
 
 class Killed(BaseException):
@@ -60,7 +62,7 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
         yield lambda: steps >= step
 
 
-@pytest.mark.parametrize("step", range(1, 61))
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
 async def test_killed_after_any_durable_step_every_row_is_asked_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
@@ -86,15 +88,13 @@ async def test_the_steps_at_which_it_was_killed_are_all_there_are(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert bench.store.run
-    with killed_at(61, monkeypatch) as dead:
+    with killed_at(STEPS + 1, monkeypatch) as dead:
         await bench.finish()
     assert not dead()
 
 
 @pytest.mark.parametrize("piece", range(0, 30, 3))
-async def test_results_that_break_off_are_continued_after_a_kill(
-    bench: Bench, piece: int
-) -> None:
+async def test_results_that_break_off_are_continued_after_a_kill(bench: Bench, piece: int) -> None:
     bench.server.fail("results piece", *[None] * piece, Killed())
     with pytest.raises(Killed):
         await bench.finish()
@@ -271,7 +271,7 @@ async def test_batches_at_another_server_are_not_forgotten(bench: Bench) -> None
     await runner.submit()
     bench.die()
     elsewhere = bench.runner(place="http://other")
-    with pytest.raises(RunChanged, match="2 batches of .* with 8 rows are at http://server"):
+    with pytest.raises(RunChanged, match=r"2 batches of .* with 8 rows are at http://server"):
         await elsewhere.run()
     assert elsewhere.forsake() == 8
     await elsewhere.run()
@@ -305,7 +305,7 @@ class Purse:
             raise CapReached("no room")
         self.hold(batch, rows, body_bytes)
 
-    def hold(self, batch: int, rows: int, body_bytes: int) -> None:  # noqa: ARG002
+    def hold(self, batch: int, rows: int, body_bytes: int) -> None:
         self.room -= rows
         self.held[batch] = rows
 
@@ -384,15 +384,13 @@ async def test_a_line_that_is_no_result_is_a_row_lost(bench: Bench) -> None:
 
 
 async def test_a_full_disk_stops_the_run_with_everything_in_place(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
 ) -> None:
     runner = bench.runner()
     await runner.prepare()
     await runner.submit()
     await runner.wait()
     bench.store._database.run("PRAGMA max_page_count = 1")
-    bench.server.answer = echo
-    monkeypatch.setattr(tables, "NAME", "rows.db")
     for held in bench.server.held():
         held.lines = [line.replace("ROW", "ROW" * 9_000) for line in held.lines]
     with pytest.raises(DiskFull, match=r"rows.db: .*what was there before is safe"):

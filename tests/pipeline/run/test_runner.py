@@ -130,7 +130,7 @@ async def test_failed_rows_are_told_by_kind_and_only_they_are_asked_again(bench:
 async def test_a_changed_prompt_is_shown_and_nothing_is_sent(bench: Bench) -> None:
     await bench.runner().prepare()
     bench.task = Ask("Shout")
-    with pytest.raises(RunChanged, match="(?s)- Say.*\\+ Shout.*nothing more was sent") as told:
+    with pytest.raises(RunChanged, match=r"(?s)- Say.*\+ Shout.*nothing more was sent") as told:
         await bench.finish()
     assert "--only-missing" in str(told.value.fix)
     assert bench.server.batches == {}
@@ -175,10 +175,13 @@ async def test_only_missing_keeps_answers_and_asks_the_others_the_new_way(bench:
 
 
 async def test_only_missing_of_one_kind_leaves_other_failures_alone(bench: Bench) -> None:
-    bench.server.answer = lambda name, params: {
-        "row 3": failed("api_error", "?"),
-        "row 5": {"type": "expired"},
-    }.get(params["text"]) or echo(name, params)
+    bench.server.answer = lambda name, params: (
+        {
+            "row 3": failed("api_error", "?"),
+            "row 5": {"type": "expired"},
+        }.get(params["text"])
+        or echo(name, params)
+    )
     await bench.finish()
     bench.task = Ask("Shout")
     assert await bench.runner().prepare(only_missing=True, kinds=["expired"]) == 1

@@ -1,8 +1,9 @@
 """A run: rows to batches, batches to a server, answers to their rows, whatever dies on the way."""
 
+from batchyard.pipeline.run.collecting.harvest import Collected
 from batchyard.pipeline.run.contract import Allowance, ServerLike, SourceLike, TaskLike
 from batchyard.pipeline.run.progress import Progress
-from batchyard.pipeline.run.runner import Collected, Runner
+from batchyard.pipeline.run.runner import Runner
 from batchyard.pipeline.run.store import (
     Caps,
     Input,

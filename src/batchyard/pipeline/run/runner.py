@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 
 from batchyard.errors import CapReached, NotFound, Refused, RunChanged
 from batchyard.pipeline.row import Outcome
 from batchyard.pipeline.run import preparing
-from batchyard.pipeline.run.collecting.collector import Collector, Taken
-from batchyard.pipeline.run.collecting.lines import Verdict
+from batchyard.pipeline.run.collecting.collector import Taken
+from batchyard.pipeline.run.collecting.harvest import Collected, Harvest
 from batchyard.pipeline.run.contract import Allowance, ServerLike, SourceLike, TaskLike, Unlimited
 from batchyard.pipeline.run.progress import Meter, Progress, State
 from batchyard.pipeline.run.sending.delivery import Delivery, Later
 from batchyard.pipeline.run.sending.planning import Planner, check_input
 from batchyard.pipeline.run.store import Batch, Options, RunStore
 from batchyard.pipeline.run.watching import Watch
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What a collect brought: rows that ended, and rows that wait to be asked again.
-
-    `unknown` holds the first custom_ids of lines that belong to no row of their batch.
-    """
-
-    rows: int = 0
-    again: int = 0
-    unknown: tuple[str, ...] = ()
 
 
 class Runner:
@@ -62,6 +49,10 @@ class Runner:
         self._planner = Planner(
             store, source, task, options=self._options, place=self._place,
             allowance=self._allowance, clock=self._clock,
+        )  # fmt: skip
+        self._harvest = Harvest(
+            store, task, self._watch, self._meter, self._allowance,
+            repair=self._options.repair, breathe=self._breathe,
         )  # fmt: skip
         self._state: State = "preparing"
         self._attended = False
@@ -114,19 +105,17 @@ class Runner:
             await self._look()
             if all(batch.state == "ended" for batch in self._on_server()):
                 return
-            await self._clock.sleep(self._watch.pause)
+            await self._clock.sleep(self._pause)
 
     async def collect(self) -> Collected:
         """Keep the answers of all batches that have ended."""
         await self._attend()
-        sums = Taken()
+        collected = Collected()
         for batch in self._on_server():
             if batch.state == "ended":
-                taken = await self._collect(batch)
-                sums.succeeded += taken.rows
-                sums.again += taken.again
-                sums.unknown += taken.unknown
-        return Collected(sums.succeeded, sums.again, tuple(sums.unknown))
+                self._say("collecting")
+                collected += await self._harvest.take(batch)
+        return collected
 
     async def run(self) -> None:
         """Submit, wait and collect until every row has ended.
@@ -145,7 +134,7 @@ class Runner:
                     raise self._capped
                 if not self._store.totals.waiting:
                     break
-            await self._clock.sleep(self._watch.pause)
+            await self._clock.sleep(self._pause)
         self._say("done")
 
     def failed(self, kinds: Collection[str] | None = None) -> Iterator[Outcome]:
@@ -220,6 +209,11 @@ class Runner:
         if self._clock.monotonic() < self._resume_at and not self._on_server():
             self._say("waiting for server", self._busy)
 
+    @property
+    def _pause(self) -> float:
+        asked = self._options.look_seconds
+        return self._watch.pause if asked is None else asked
+
     def _running(self) -> int:
         return sum(batch.state != "ended" for batch in self._store.unfinished())
 
@@ -228,7 +222,7 @@ class Runner:
             await self._delivery.deliver(batch)
         except Refused:
             if batch.seq not in {one.seq for one in self._store.unfinished()}:
-                self._settle_up(batch, Taken())
+                self._harvest.settle_up(batch, Taken())
             raise
         self._watch.expect(batch)
         self._say("submitting")
@@ -240,50 +234,9 @@ class Runner:
                 try:
                     await self._watch.look(batch)
                 except NotFound:
-                    self._lose(batch)
+                    self._harvest.lose(batch)
         await self._watch.look_at_engines()
         self._say("running")
-
-    async def _collect(self, batch: Batch) -> Taken:
-        path = self._store.results_path(batch.seq)
-        self._say("collecting")
-        try:
-            if not await self._watch.fetch(batch, path):
-                return Taken()
-        except NotFound:
-            return self._lose(batch)
-        collector = self._collector(batch)
-
-        async def breathe(taken: Taken) -> None:
-            self._meter.took(batch.seq, taken.succeeded, taken.failed)
-            self._say("collecting")
-            await self._clock.sleep(0)
-
-        taken = await collector.take(path, breathe)
-        self._settle_up(batch, taken)
-        return taken
-
-    def _lose(self, batch: Batch) -> Taken:
-        """The server does not have the batch any more."""
-        why = f"{self._place} does not know {batch.batch_id} any more"
-        taken = self._collector(batch).close(why, "lost")
-        self._settle_up(batch, taken)
-        return taken
-
-    def _collector(self, batch: Batch) -> Collector:
-        stale = batch.task != self._store.totals.task
-        verdict = Verdict(self._task, self._options.repair, stale=stale)
-        return Collector(self._store, batch, verdict)
-
-    def _settle_up(self, batch: Batch, taken: Taken) -> None:
-        self._meter.gone(batch.seq)
-        self._allowance.settle(
-            batch.seq,
-            rows=taken.rows,
-            answers=taken.succeeded,
-            input_tokens=taken.input_tokens,
-            output_tokens=taken.output_tokens,
-        )
 
     async def _breathe(self) -> None:
         """Others get their turn, and a cancel is heard."""

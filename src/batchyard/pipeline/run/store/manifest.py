@@ -49,12 +49,14 @@ class Where(msgspec.Struct, frozen=True):
 
 class Options(msgspec.Struct, frozen=True):
     """How rows are sent: at most `batch_size` rows and `body_bytes` in a batch, `in_process_max`
-    batches on the server at once; an answer that does not fit is asked for `repair` times more."""
+    batches on the server at once; an answer that does not fit is asked for `repair` times more.
+    `look_seconds` lie between two looks at batches, None for what the server's make asks for."""
 
     batch_size: int = BATCH_SIZE
     body_bytes: int = BODY_BYTES
     in_process_max: int = IN_PROCESS_MAX
     repair: int = REPAIR
+    look_seconds: float | None = None
 
 
 class Caps(msgspec.Struct, frozen=True):
