@@ -162,8 +162,9 @@ def test_ctrl_c_twice_ends_it_at_once(here: Path) -> None:
             break
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=15)  # the answers in flight would take a minute
-    assert process.returncode != 0
+    out, _ = process.communicate(timeout=15)  # the answers in flight would take a minute
+    assert process.returncode == 130
+    assert "batchyard resume" in json.loads(out.splitlines()[-1])["message"]
     assert list(servers_of(here)) == []
 
 

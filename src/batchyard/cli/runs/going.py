@@ -45,6 +45,7 @@ class Going:
     screen: display.Display[View]
     last: Progress | None = None
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    quitted: bool = False
 
     def show(self, progress: Progress) -> None:
         """Put how far it is before the user."""
@@ -93,6 +94,7 @@ class Going:
 
     def _quit(self) -> None:
         """Twice Ctrl-C: nothing is waited for."""
+        self.quitted = True
         if self.begun.at.own is not None:
             self.begun.at.own.kill()
 
@@ -139,6 +141,14 @@ async def carried_out(
     began = clock.monotonic()
     try:
         await going.go()
+    except asyncio.CancelledError:
+        if not going.quitted:
+            raise
+        again = finding.command("resume", begun.store.path, newest=True)
+        raise failures.Stopped(
+            "stopped at once; what was answered is kept, what was in flight is asked again by\n"
+            f"{again}"
+        ) from None
     finally:
         begun.store.worked(round(clock.monotonic() - began))
     return going.end(fail_on)

@@ -95,7 +95,7 @@ def fields(view: View) -> dict[str, object]:
 
 def _change(view: View) -> object:
     at = view.progress
-    return view.state, at.reason, at.succeeded, at.failed
+    return view.state, at.reason, at.succeeded, at.failed, at.in_process
 
 
 LOOK: Look[View] = Look(line, bar, fields, _change)
