@@ -35,6 +35,13 @@ def python_facts(version: str, *arguments: str, seconds: float = 240) -> dict[st
 
 def typescript_facts(version: str, *arguments: str, seconds: float = 240) -> dict[str, Any]:
     """What `driver.mjs` printed when run with that version of the TypeScript SDK."""
+    node, folder = typescript_sdk(version)
+    command = [node, str(_HERE / "driver.mjs"), *arguments]
+    return _facts(command, {"SDK_FOLDER": str(folder)}, seconds)
+
+
+def typescript_sdk(version: str) -> tuple[str, Path]:
+    """`node`, and the folder whose `node_modules` hold that version of the TypeScript SDK."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("the TypeScript SDK needs Node.js: install `node` and `npm` to run this test")
@@ -43,8 +50,7 @@ def typescript_facts(version: str, *arguments: str, seconds: float = 240) -> dic
         [npm, "install", "--silent", "--no-audit", "--no-fund", "--no-save"],
         ["--prefix", "{folder}", f"@anthropic-ai/sdk@{version}"],
     )
-    command = [node, str(_HERE / "driver.mjs"), *arguments]
-    return _facts(command, {"SDK_FOLDER": str(folder)}, seconds)
+    return node, folder
 
 
 def _installed(name: str, command: Sequence[str], rest: Sequence[str]) -> Path:
