@@ -26,6 +26,13 @@ def test_a_missing_column_is_named_before_anything_is_sent() -> None:
     ]
 
 
+def test_a_column_named_like_a_word_of_the_prompt_leaves_the_word_alone() -> None:
+    task = Task.make(prompt="Is this review good? {{ review }} {% if review %}!{% endif %}")
+    assert refusal(task).split("\n")[2] == (
+        "--prompt 'Is this review good? {{ review_text }} {% if review_text %}!{% endif %}'"
+    )
+
+
 def test_all_missing_columns_are_told_at_once_those_of_media_too() -> None:
     words = refusal(
         Task.make(

@@ -15,6 +15,7 @@ from batchyard.pipeline.prompt.words.template import ROW
 COLUMNS_SHOWN_MAX = 20
 _PROMPT_CHARACTERS_MAX = 120
 _NOTHING_SENT = "\nnothing was sent"
+_in_braces = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 
 
 def check(asked: Asked, body: Body, columns: Sequence[str], source: str) -> None:
@@ -102,12 +103,17 @@ def _corrected(asked: Asked, nearest: dict[str, str]) -> str:
     short = len(prompt) <= _PROMPT_CHARACTERS_MAX and "\n" not in prompt
     if short and all(nearest.values()) and all(name in prompt for name in nearest):
         for wrong, right in nearest.items():
-            whole_word = rf"(?<!\w){re.escape(wrong)}(?!\w)"
-            prompt = right.join(re.split(whole_word, prompt))
+            prompt = _renamed(prompt, wrong, right)
         if all(name.isidentifier() for name in nearest.values()):
             return f"--prompt {shlex.quote(prompt)}"
     names = [_written(name) for name in nearest.values() if name]
     return " and ".join(names) if names else "use the columns that are there"
+
+
+def _renamed(prompt: str, wrong: str, right: str) -> str:
+    """The template with another name in its braces; the words around them may be the same."""
+    whole_word = re.compile(rf"(?<!\w){re.escape(wrong)}(?!\w)")
+    return _in_braces.sub(lambda braces: right.join(whole_word.split(braces[0])), prompt)
 
 
 def _written(name: str) -> str:

@@ -19,7 +19,7 @@ def keeping(target: Path, name: str) -> Iterator[IO[bytes]]:
     """
     part = target.with_name(f"{target.name}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with part.open("wb") as file:
             yield file
             file.flush()
