@@ -20,6 +20,8 @@ from batchyard.errors import (
     ServerUnreachable,
     ServiceUnavailable,
 )
+from batchyard.pipeline.estimate.budget import Budget, Spent
+from batchyard.pipeline.estimate.caps import Caps
 from batchyard.pipeline.run import Options, RunStore
 from batchyard.pipeline.run.store.tables import Database
 from tests.pipeline.run.conftest import Bench
@@ -184,6 +186,41 @@ async def test_a_batch_of_another_size_or_of_yesterday_is_not_even_looked_at(
     bench.die()
 
 
+async def test_a_batch_that_shows_up_late_in_the_list_is_not_sent_again(tmp_path: Path) -> None:
+    bench = elsewhere(tmp_path)
+    bench.server.fail("create answered", lost())
+    bench.server.late = 1
+    await bench.finish()
+    assert set(bench.server.asked.values()) == {1}
+    bench.die()
+
+
+async def test_a_lookalike_without_any_results_is_not_ours(tmp_path: Path) -> None:
+    bench = elsewhere(tmp_path)
+    bench.server.fail("create", Killed())
+    with pytest.raises(Killed):
+        await bench.finish()
+    bench.die()
+    bench.server.put([{"custom_id": f"x-{n}", "params": {"text": "?"}} for n in range(4)])
+    bench.server.mend = lambda lines: [line for line in lines if '"x-' not in line]
+    outcomes = await bench.finish()
+    assert {one.status for one in outcomes} == {"succeeded"}
+    bench.die()
+
+
+async def test_a_planned_batch_is_not_bound_to_the_server_it_was_planned_for(
+    bench: Bench,
+) -> None:
+    bench.server.fail("create", RateLimited("busy", retry_after=1), Killed())
+    with pytest.raises(Killed):
+        await bench.finish()
+    bench.store.refused(1)
+    bench.die()
+    outcomes = await bench.finish(place="http://other")
+    assert {one.attempts for one in outcomes} == {1}
+    assert {one.server for one in bench.store.batches()} == {"http://other"}
+
+
 async def test_a_busy_server_is_waited_for_as_long_as_it_says(bench: Bench) -> None:
     bench.server.fail("create", RateLimited("too many batches", retry_after=47))
     await bench.finish()
@@ -290,10 +327,11 @@ async def test_a_cancel_loses_nothing(bench: Bench) -> None:
 
 
 class Purse:
-    """Room for so many rows; what a settled batch has set aside is free again."""
+    """Room for so many rows; with `frees`, what a settled batch had set aside is free again."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, *, frees: bool = False) -> None:
         self.room = rows
+        self.frees = frees
         self.held: dict[int, int] = {}
 
     def fitting(self, sizes: object) -> int:
@@ -312,7 +350,8 @@ class Purse:
     def settle(self, batch: int, *, rows: int, answers: int, **tokens: int) -> None:
         assert answers <= rows
         assert tokens.keys() == {"input_tokens", "output_tokens"}
-        del self.held[batch]
+        rows_held = self.held.pop(batch)
+        self.room += rows_held * self.frees
 
 
 async def test_a_cap_stops_the_run_when_what_was_sent_is_here(bench: Bench) -> None:
@@ -325,6 +364,30 @@ async def test_a_cap_stops_the_run_when_what_was_sent_is_here(bench: Bench) -> N
     bench.die()
     assert len(await bench.finish()) == 10
     assert set(bench.server.asked.values()) == {1}
+
+
+async def test_room_that_a_settled_batch_frees_is_used(bench: Bench) -> None:
+    purse = Purse(5, frees=True)
+    assert len(await bench.finish(allowance=purse)) == 10
+    assert [len(held.requests) for held in bench.server.held()] == [4, 1, 4, 1]
+
+
+async def test_a_real_budget_stops_the_run_under_its_cap_and_lets_it_go_on(bench: Bench) -> None:
+    def capped(tokens: int) -> Budget:
+        store = bench.store.totals
+        spent = Spent(store.succeeded, store.succeeded, store.input_tokens, store.output_tokens)
+        return Budget(
+            Caps(max_tokens_total=tokens), rows=10, max_tokens=10, price=None, model="tiny",
+            hours=lambda: 0.1, spent=spent,
+        )  # fmt: skip
+
+    with pytest.raises(CapReached, match="--max-tokens-total"):
+        await bench.finish(allowance=capped(100))
+    done = bench.store.totals.succeeded
+    assert 0 < done < 10
+    assert bench.store.totals.input_tokens + bench.store.totals.output_tokens <= 100
+    bench.die()
+    assert len(await bench.finish(allowance=capped(10_000))) == 10
 
 
 async def test_batches_of_an_earlier_session_count_against_the_cap(bench: Bench) -> None:

@@ -105,6 +105,22 @@ async def test_an_answer_that_never_fits_is_a_failed_row_with_its_text(
     assert bench.store.kinds() == {"schema": 1}
 
 
+async def test_a_row_that_is_retried_begins_afresh(bench: Bench) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def answer(_: str, params: dict[str, Any]) -> dict[str, Any]:
+        if params["text"] == "row 3":
+            asked.append(params)
+        return said("bad" if params["text"] == "row 3" else "fine")
+
+    bench.server.answer = answer
+    await bench.finish()
+    assert bench.runner().retry(["schema"]) == 1
+    await bench.finish()
+    assert ["again" in one for one in asked] == [False, True, False, True]
+    assert [one.attempts for one in bench.store.failed()] == [4]
+
+
 async def test_failed_rows_are_told_by_kind_and_only_they_are_asked_again(bench: Bench) -> None:
     ill = {
         "row 1": failed("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),

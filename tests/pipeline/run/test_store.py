@@ -13,6 +13,7 @@ from batchyard.errors import NoRun
 from batchyard.pipeline.run import Input, Manifest, RunStore, Where, named, newest, runs
 from batchyard.pipeline.run.store import manifest
 from batchyard.pipeline.run.store.folder import LETTERS
+from batchyard.pipeline.run.store.store import planned
 from tests.pipeline.run.conftest import Bench
 from tests.pipeline.run.doubles import echo, failed, said
 
@@ -114,6 +115,18 @@ async def test_the_sums_are_those_of_the_rows_after_everything(bench: Bench) -> 
     assert {name: getattr(totals, name) for name in names if getattr(totals, name)} == counted
     assert (totals.input_tokens, totals.output_tokens) == tokens
     assert (totals.rows, totals.left) == (10, 1)
+
+
+def test_a_batch_that_leaves_again_keeps_the_moment_it_first_left(tmp_path: Path) -> None:
+    with RunStore.create(tmp_path, INPUT, {}, 0) as store:
+        store.enter(0, [b"k" * 16])
+        store.plan(planned(1, store.run, "x", 0, requests=1, body_bytes=9, first=0, last=0, task=0))
+        store.sending(1, 5)
+        store.sending(1, 9)
+        assert store.unfinished()[0].sent_at == 5
+        store.refused(1)
+        store.sending(1, 9)
+        assert store.unfinished()[0].sent_at == 9
 
 
 def test_a_run_with_batches_cannot_be_discarded(tmp_path: Path) -> None:

@@ -13,61 +13,59 @@ from batchyard.errors import DiskFull, StorageFailed
 NAME = "rows.db"
 
 SCHEMA = """
--- One row of the input. `position` counts from 0 in the input's order.
--- status  waiting    to be asked (again)
---         batched    in the batch `batch`, whose answer is not here yet
---         succeeded, errored, canceled, expired    how it ended; `error_type` says which kind
--- `answer` is a JSON object of the answer columns, `raw` the text the model gave. `error` says why
--- a row failed; of a waiting one with `repairs`, why its last answer (`raw`) did not fit.
--- Tokens are those of all `attempts`. `key` names what is asked: equal keys, equal questions.
 CREATE TABLE IF NOT EXISTS rows (
-    position      INTEGER PRIMARY KEY,
-    status        TEXT NOT NULL DEFAULT 'waiting',
-    key           BLOB NOT NULL,
-    batch         INTEGER,
-    attempts      INTEGER NOT NULL DEFAULT 0,
-    repairs       INTEGER NOT NULL DEFAULT 0,
-    input_tokens  INTEGER NOT NULL DEFAULT 0,
+    -- One row of the input. Comments stay in the file: `.schema` shows them.
+    position      INTEGER PRIMARY KEY,               -- from 0, in the input's order
+    status        TEXT NOT NULL DEFAULT 'waiting',   -- waiting    to be asked, or asked again
+                                                     -- batched    in `batch`, not answered yet
+                                                     -- succeeded, errored, canceled, expired
+    key           BLOB NOT NULL,                     -- equal keys, equal questions
+    batch         INTEGER,                           -- the last it was in: batches.seq
+    attempts      INTEGER NOT NULL DEFAULT 0,        -- how often it was asked
+    repairs       INTEGER NOT NULL DEFAULT 0,        -- as often its answer did not fit
+    input_tokens  INTEGER NOT NULL DEFAULT 0,        -- of all attempts, cached ones too
     output_tokens INTEGER NOT NULL DEFAULT 0,
     stop_reason   TEXT,
-    model         TEXT,
-    error_type    TEXT,
-    error         TEXT,
-    answer        TEXT,
-    raw           TEXT
+    model         TEXT,                              -- that answered
+    error_type    TEXT,                              -- the kind of failure
+    error         TEXT,                              -- why it failed, or did not fit last time
+    answer        TEXT,                              -- JSON object of the answer columns
+    raw           TEXT                               -- the text the model gave
 );
 CREATE INDEX IF NOT EXISTS waiting ON rows (position) WHERE status = 'waiting';
 CREATE INDEX IF NOT EXISTS failed ON rows (error_type, position)
     WHERE status IN ('errored', 'canceled', 'expired');
 
--- One batch of rows; its request for the row at position 17 is `<tag>-<seq>-17`.
--- state  planned    body and rows are fixed; surely not on the server
---        sending    on its way; whether the server has it is not known
---        created    the server has it as `batch_id`; `certain` 0: it looks as if it were this one
---        ended      all its results are on the server
---        collected  they are in `rows`
---        lost       the server does not know it any more
 CREATE TABLE IF NOT EXISTS batches (
-    seq             INTEGER PRIMARY KEY,
-    state           TEXT NOT NULL,
+    -- One batch of rows, written down before it leaves.
+    seq             INTEGER PRIMARY KEY,   -- the row at 17 has the custom_id <tag>-<seq>-17
+    state           TEXT NOT NULL,         -- planned    surely not on a server
+                                           -- sending    not known whether the server has it
+                                           -- created    the server has it, as `batch_id`
+                                           -- ended      all its results are on the server
+                                           -- collected  they are in `rows`
+                                           -- lost       the server does not know it any more
     idempotency_key TEXT NOT NULL,
     server          TEXT NOT NULL,
     batch_id        TEXT,
-    certain         INTEGER NOT NULL DEFAULT 1,
-    rejected        TEXT NOT NULL DEFAULT '[]',
+    certain         INTEGER NOT NULL,      -- 0: `batch_id` only looks like it
+    rejected        TEXT NOT NULL,         -- JSON list of ids that looked like it
     requests        INTEGER NOT NULL,
     body_bytes      INTEGER NOT NULL,
-    first           INTEGER NOT NULL,
-    last            INTEGER NOT NULL,
-    task            INTEGER NOT NULL,
+    first           INTEGER NOT NULL,      -- position of its first row
+    last            INTEGER NOT NULL,      -- and of its last one
+    task            INTEGER NOT NULL,      -- totals.task when it was planned
     created_at      TEXT NOT NULL,
-    sent_at         INTEGER
+    sent_at         INTEGER                -- when it first left, microseconds since 1970
 );
 
--- Sums over `rows`, moved in the same transaction: rows by status, tokens; and `prepared` (all rows
--- of the input are here), `task` (how often what is asked was changed),
--- `seconds` (how long sessions have worked on it).
-CREATE TABLE IF NOT EXISTS totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS totals (
+    -- Sums over `rows` (by status, and tokens), moved in the same transactions; `prepared`: all
+    -- rows of the input are here; `task`: how often what is asked was changed; `seconds`: how long
+    -- sessions have worked on it.
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
 INSERT OR IGNORE INTO totals VALUES
     ('waiting', 0), ('batched', 0), ('succeeded', 0), ('errored', 0), ('canceled', 0),
     ('expired', 0), ('input_tokens', 0), ('output_tokens', 0), ('prepared', 0), ('task', 0),
