@@ -43,7 +43,7 @@ check: $(READY) ## static checks and the house's own rules, in a minute
 lock: $(READY) ## resolve the dependencies again, by hash, for all platforms
 	@$(BIN)/python -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv
 	@.cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-annotate --no-header --group dev --extra llama --extra parquet --extra pdf $(UPGRADE) -o $(LOCK) pyproject.toml
+	    --no-annotate --no-header --group dev --all-extras $(UPGRADE) -o $(LOCK) pyproject.toml
 
 map: $(READY) ## draw the map in ARCHITECTURE.md again
 	@$(BIN)/python -m tools.map --write

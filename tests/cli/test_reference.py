@@ -16,18 +16,20 @@ OPTIONS = {option for command in COMMANDS.values() for one in command.params for
 
 
 def section(name: str) -> str:
-    """What the page says of a verb, and what it says of all of them."""
+    """What the page says of a verb, of one whose options it shares, and of all of them."""
     general, *sections = re.split(r"^## `batchyard ", PAGE, flags=re.MULTILINE)
     own = [text for text in sections if re.match(rf"{name}\b", text)]
     assert len(own) == 1, f"{name} has {len(own)} sections"
-    return general + own[0]
+    shared = re.findall(r"^Options as of `(\w+)`", own[0], flags=re.MULTILINE)
+    return general + own[0] + "".join(section(other) for other in shared)
 
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_verb_and_flag_is_explained(words: str) -> None:
     text = section(words.split(maxsplit=1)[0])
     assert f"`batchyard {words}" in text + "`batchyard " + words.split(maxsplit=1)[0]
-    options = {option for one in COMMANDS[words].params for option in one.opts if option[0] == "-"}
+    shown = [one for one in COMMANDS[words].params if not getattr(one, "hidden", False)]
+    options = {option for one in shown for option in one.opts if option[0] == "-"}
     assert [option for option in options if f"`{option}" not in text] == []
 
 

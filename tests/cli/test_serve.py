@@ -18,7 +18,7 @@ from tests.cli.conftest import Shell
 def given(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     seen: list[Settings] = []
 
-    def run(settings: Settings) -> int:
+    def run(settings: Settings, **_: object) -> int:
         seen.append(settings)
         return 0
 
@@ -96,14 +96,35 @@ def test_what_cannot_be_is_exit_2_and_starts_nothing(
 
 
 def test_the_servers_status_is_the_exit_code(alone: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batchyard.server, "run", lambda _: 7)
+    monkeypatch.setattr(batchyard.server, "run", lambda _, **__: 7)
     assert alone("serve").code == 7
+
+
+def test_with_json_it_says_one_event_when_it_is_ready(
+    alone: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def run(_: Settings, *, until_stdin_ends: bool, on_ready: Any) -> int:
+        asked.append(until_stdin_ends)
+        if on_ready is not None:
+            on_ready("http://127.0.0.1:7", ["m"])
+        return 0
+
+    monkeypatch.setattr(batchyard.server, "run", run)
+    (event,) = alone("serve", "--json", "--until-stdin-ends").events
+    assert event == {
+        "schema_version": 1, "event": "ready", "url": "http://127.0.0.1:7", "models": ["m"],
+    }  # fmt: skip
+    assert alone("serve").out == ""
+    assert asked == [True, False]
+    assert "--until-stdin-ends" not in alone("serve", "--help").out
 
 
 def test_a_second_server_is_told_in_one_sentence(
     alone: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def busy(_: Settings) -> int:
+    def busy(_: Settings, **__: object) -> int:
         raise DataDirectoryBusy("the data directory d is in use", fix="give it its own --data-dir")
 
     monkeypatch.setattr(batchyard.server, "run", busy)

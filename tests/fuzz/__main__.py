@@ -20,7 +20,7 @@ from tests.fuzz.install import HOME
 
 NAMES = (
     "body", "params", "unpack", "results", "requests", "refusal", "completion", "message",
-    "stream", "models", "translation", "http", "socket", "call",
+    "stream", "models", "translation", "http", "socket", "call", "schema", "reading",
 )  # fmt: skip
 LENGTH_MAX = 4_096
 _DONE = re.compile(r"Done (\d+) in")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.fuzz import answers, envelopes, exchanges, segments
+from tests.fuzz import answers, asking, envelopes, exchanges, segments
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -24,6 +24,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "http": exchanges.check_http,
     "socket": exchanges.check_socket,
     "call": exchanges.check_call,
+    "schema": asking.check_schema,
+    "reading": asking.check_reading,
 }
 """Each takes any bytes and raises when a law is broken."""
 

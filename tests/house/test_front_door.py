@@ -13,7 +13,8 @@ import pytest
 from tests.house.tree import ROOT
 
 HEAVY = {
-    "alembic", "anthropic", "asyncio", "httpx2", "pydantic", "pydantic_settings", "rich",
+    "alembic", "anthropic", "asyncio", "fastjsonschema", "genai_prices", "httpx2", "jinja2",
+    "narwhals", "numpy", "pandas", "polars", "pyarrow", "pydantic", "pydantic_settings",
     "sqlalchemy", "starlette", "structlog", "uvicorn", "uvloop", "xllamacpp",
 }  # fmt: skip
 ROOMS = {
@@ -70,8 +71,10 @@ def test_help_costs_less_than_three_tenths_of_a_second() -> None:
     assert min(costs) < HELP_SECONDS, costs
 
 
-def test_importing_the_composition_root_loads_none_of_its_rooms() -> None:
-    code = "import json, sys, batchyard.server; print(json.dumps(sorted(sys.modules)))"
+@pytest.mark.parametrize("package", ["batchyard", "batchyard.server"])
+def test_importing_the_package_loads_none_of_its_rooms(package: str) -> None:
+    code = f"import json, sys, {package}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = set(json.loads(done.stdout))
     assert modules & HEAVY == set()
+    assert modules & {f"batchyard.{room}" for room in ROOMS - {"server"}} == set()

@@ -27,7 +27,6 @@ ROOMS = {
     "pydantic": ["config.py"],
     "pydantic_settings": ["config.py"],
     "pypdf": ["engines/translate/pdf.py"],
-    "rich": ["cli", "server"],
     "sqlalchemy": ["store"],
     "starlette": ["api"],
     "structlog": ["telemetry.py"],

@@ -7,16 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from batchyard.cli import shown, talk
 from batchyard.cli.progress import View
 from batchyard.cli.shown import number
 from batchyard.client.pace import Eta
-
-if TYPE_CHECKING:
-    from rich.live import Live
-    from rich.text import Text
+from batchyard.terminal import Live, Text
 
 Mode = Literal["auto", "bar", "plain", "json", "none"]
 
@@ -125,19 +122,12 @@ class Bar(Nothing[V]):
         self._marks = talk.marks()
 
     def open(self) -> AbstractContextManager[object]:
-        from rich.console import Console
-        from rich.live import Live
-
-        console = Console(file=sys.stderr, highlight=False)
-        self._live = Live(
-            console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
+        self._live = Live(sys.stderr)
         return self._live
 
     def show(self, view: V) -> None:
         assert self._live is not None
-        text = self._look.bar(view, self._live.console.width, self._marks)
-        self._live.update(text, refresh=True)
+        self._live.update(self._look.bar(view, self._live.width, self._marks))
 
 
 def _change(view: View) -> object:
@@ -168,8 +158,6 @@ def plain_line(view: View) -> str:
 
 def bar_text(view: View, width: int, marks: talk.Marks) -> Text:
     """The three lines of the bar, none wider than `width`."""
-    from rich.text import Text
-
     noun = "request" if view.total == 1 else "requests"
     # Numbers get the room of the largest one, so that the bar does not move while they grow.
     amounts = "   ".join(_amounts(view, len(number(view.total))))
@@ -196,8 +184,6 @@ class Gauge:
 
     def line(self, amounts: str, width: int, marks: talk.Marks) -> Text:
         """The bar with what it stands for; without the bar where there is no room for one."""
-        from rich.text import Text
-
         percent = f"{self.percent:>3} %"
         cells = min(BAR_WIDTH_MAX, width - len(amounts) - len(percent) - 8)
         if cells < BAR_WIDTH_MIN:  # the numbers say the same
@@ -223,8 +209,6 @@ class Gauge:
 
 def fitted(lines: Sequence[Text], width: int, marks: talk.Marks) -> Text:
     """The lines as one text, none wider than `width`."""
-    from rich.text import Text
-
     for line in lines:
         line.truncate(width, overflow="ellipsis" if marks.range != "-" else "crop")
     return Text("\n").join(lines)

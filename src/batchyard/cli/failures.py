@@ -9,7 +9,7 @@ import traceback
 import click
 
 from batchyard import errors
-from batchyard.cli import talk
+from batchyard.cli import extras, talk
 
 OK, INTERNAL, USAGE, FAILED_REQUESTS, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 """The exit codes: part of the contract, listed in the reference of the command line."""
@@ -66,6 +66,7 @@ def tell(error: BaseException, arguments: list[str]) -> int:
         return USAGE
     if "--debug" in arguments:
         traceback.print_exception(error)
+    error = extras.as_error(error)
     fields = _described(error, arguments)
     if not fields["message"]:
         return exit_code(error)

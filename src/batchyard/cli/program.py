@@ -14,6 +14,14 @@ from batchyard import __version__
 from batchyard.cli import failures
 
 VERBS: dict[str, tuple[str, str]] = {
+    "run": ("run", "Label a file: ask a model about every row."),
+    "estimate": ("run", "Say what a run would take, and stop."),
+    "resume": ("resume", "Go on with a run that has not ended."),
+    "retry": ("resume", "Ask the failed rows of a run once more."),
+    "runs": ("runs", "List the runs of this folder, newest first."),
+    "show": ("runs", "Show how a run stands, or a batch."),
+    "submit": ("files", "Send ready-made requests, as many batches as they need."),
+    "convert": ("files", "Turn a dataset into another format."),
     "serve": ("serve", "Run the server on your engines."),
     "create": ("batches", "Create a batch from a file of requests."),
     "retrieve": ("batches", "Show one batch."),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 import click
 import msgspec
 
+from batchyard.terminal import width_of
+
 SCHEMA_VERSION = 1
 """Of the JSON envelopes; grows when a field changes its meaning or goes away."""
+
+WIDTH_ELSEWHERE = 100
+"""Of lines in logs and files: nothing there says how wide a line may be."""
 
 
 _CONTROLS = {code: "?" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -26,7 +32,7 @@ def say(text: str) -> None:
     click.echo(text.translate(_CONTROLS), err=True)
 
 
-def event(name: str, **fields: Any) -> None:
+def event(name: str, /, **fields: Any) -> None:
     """One JSON value on one line of stdout: `{"schema_version":1,"event":name,...}`."""
     click.echo(envelope(name, fields))
 
@@ -35,6 +41,12 @@ def envelope(name: str, fields: dict[str, Any]) -> str:
     """The envelope around `fields`, as one line of JSON."""
     value = {"schema_version": SCHEMA_VERSION, "event": name, **fields}
     return msgspec.json.encode(value).decode()
+
+
+def width() -> int:
+    """Columns of the terminal that talk goes to; `WIDTH_ELSEWHERE` where it is none."""
+    told = "COLUMNS" in os.environ or sys.stderr.isatty()
+    return width_of(sys.stderr) if told else WIDTH_ELSEWHERE
 
 
 class Marks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,15 @@ import batchyard
 from batchyard.config import Settings
 from batchyard.routing import Routing
 from batchyard.server.listen import is_loopback
+from batchyard.terminal import Style, Text, takes_colour
 
 SHOWN_MODELS_MAX = 3
+
+_COLOURED = re.compile(
+    r"(?P<name>^batchyard)|(?P<title>^(?:engines|models|storage|auth)\b)"
+    r"|(?P<good>✓)|(?P<url>https?://\S+)"
+)
+_STYLES: dict[str, Style] = {"name": "bold", "title": "dim", "good": "green", "url": "cyan"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +70,21 @@ def banner(
 
 def show(lines: Sequence[str]) -> None:
     """Print to standard output: in colour on a terminal, plainly elsewhere. Never fails."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False, soft_wrap=True)
-    # Whoever read our output may have left (`| head`), and rich would leave with them.
-    with contextlib.suppress(OSError, SystemExit):
+    colour = takes_colour(sys.stdout)
+    # Whoever read our output may have left (`| head`).
+    with contextlib.suppress(OSError):
         for line in lines:
-            text = Text(_printable(line))
-            text.highlight_regex(r"^batchyard", "bold")
-            text.highlight_regex(r"^(engines|models|storage|auth)\b", "dim")
-            text.highlight_regex(r"✓", "green")
-            text.highlight_regex(r"https?://\S+", "cyan")
-            console.print(text)
-        console.file.flush()
+            sys.stdout.write(_coloured(_printable(line)).painted(colour=colour) + "\n")
+        sys.stdout.flush()
+
+
+def _coloured(line: str) -> Text:
+    text, at = Text(), 0
+    for found in _COLOURED.finditer(line):
+        assert found.lastgroup is not None
+        text.append(line[at : found.start()]).append(found[0], _STYLES[found.lastgroup])
+        at = found.end()
+    return text.append(line[at:])
 
 
 def _printable(line: str) -> str:

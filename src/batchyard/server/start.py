@@ -6,7 +6,7 @@ import asyncio
 import os
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from batchyard.clock import SystemClock
@@ -24,9 +24,13 @@ from batchyard.server.processes.supervisor import Supervisor
 from batchyard.store.lock import lock, lock_half
 from batchyard.telemetry import configure_logging
 
+OnReady = Callable[[str | None, Sequence[str]], None]
 
-def serve(settings: Settings) -> int:
-    """Run a server until it is asked to stop; returns the exit status.
+
+def serve(
+    settings: Settings, *, until_stdin_ends: bool = False, on_ready: OnReady | None = None
+) -> int:
+    """Run a server until it is asked to stop; returns the exit status. See `server.run`.
 
     Raises `ConfigurationError`, `DataDirectoryBusy` or `StorageFailed` for what can never run.
     """
@@ -43,12 +47,23 @@ def serve(settings: Settings) -> int:
             _refuse_exposure(settings)
             listener = stack.enter_context(listen.bind(settings.host, settings.port))
         found = asyncio.run(survey(specs, settings))
-        return asyncio.run(_supervise(settings, found, held, listener))
+        processes = _processes(settings, found, held, listener)
+        supervisor = Supervisor(
+            processes, drain_seconds=settings.drain_seconds, until_stdin_ends=until_stdin_ends
+        )
+
+        def say_where() -> None:
+            news = {key: value for process in processes for key, value in process.news.items()}
+            origin = listen.origin(listener) if listener is not None else None
+            _announce(settings, found, news, origin, on_ready)
+
+        return _outcome(asyncio.run(supervisor.run(say_where)), processes)
 
 
-async def _supervise(
+def _processes(
     settings: Settings, found: Survey, held: Sequence[int], listener: socket.socket | None
-) -> int:
+) -> list[KeptProcess]:
+    """The halves of the server, not started yet."""
     roles: list[Role] = ["dispatch", "api"] if settings.role == "all" else [settings.role]
     processes = []
     for role in roles:
@@ -60,14 +75,11 @@ async def _supervise(
                 clock=SystemClock(),
             )
         )
-    supervisor = Supervisor(processes, drain_seconds=settings.drain_seconds)
+    return processes
 
-    def say_where() -> None:
-        news = {key: value for process in processes for key, value in process.news.items()}
-        origin = listen.origin(listener) if listener is not None else None
-        show(_first_lines(settings, found, news, origin))
 
-    status = await supervisor.run(say_where)
+def _outcome(status: int, processes: Sequence[KeptProcess]) -> int:
+    """The exit status; what a process refused to do is raised in its own words."""
     complaint = next((process.complaint for process in processes if process.complaint), None)
     if status and complaint:
         kind = ConfigurationError if status == REFUSED else StorageFailed
@@ -75,9 +87,13 @@ async def _supervise(
     return status
 
 
-def _first_lines(
-    settings: Settings, found: Survey, news: dict[str, object], origin: str | None
-) -> list[str]:
+def _announce(
+    settings: Settings,
+    found: Survey,
+    news: dict[str, object],
+    origin: str | None,
+    on_ready: OnReady | None,
+) -> None:
     told = news.get("models")
     found = found.with_models(told if isinstance(told, dict) else {})
     routing = Routing(
@@ -88,9 +104,11 @@ def _first_lines(
     for spec, seen in zip(found.specs, found.found, strict=False):
         if seen.models is not None:
             routing.learn(spec.name, [Model(model) for model in seen.models])
-    return banner(
-        settings, origin=origin, engines=found.found, routing=routing, keys=bool(news.get("keys"))
-    )
+    if on_ready is not None:
+        on_ready(origin, [model.id for model in routing.models()])
+        return
+    keys = bool(news.get("keys"))
+    show(banner(settings, origin=origin, engines=found.found, routing=routing, keys=keys))
 
 
 def _lock(settings: Settings) -> list[int]:

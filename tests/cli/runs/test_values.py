@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.cli.runs.values import Amount, FailOn, Parameter, Positive, Tolerance, Turn
+from batchyard.cli.runs.options.values import Amount, FailOn, Parameter, Positive, Tolerance, Turn
 
 
 @pytest.mark.parametrize(

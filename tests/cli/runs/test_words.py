@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchyard.cli.runs import words
-from batchyard.cli.runs.words import Group
+from batchyard.cli.runs.said import words
+from batchyard.cli.runs.said.words import Group
 from batchyard.cli.talk import Marks
+from batchyard.terminal import columns
 
 FANCY, PLAIN = Marks(plain=False), Marks(plain=True)
 COLUMNS = ("id", "review_text", "stars", "country")
@@ -70,13 +71,11 @@ def test_no_line_of_the_table_is_wider_than_the_terminal(
 ) -> None:
     lines = words.table(tuple("abcdef"), rows, width, Marks(plain=plain))
     assert len(lines) == len(rows) + 1
-    assert max(map(len, lines)) <= width
+    assert max(map(columns, lines)) <= width
 
 
 def test_ctrl_c_is_answered_with_what_is_saved_and_how_to_go_on() -> None:
-    assert words.interrupted(
-        "run_7Q2K", ".batchyard/run_7Q2K", (8_428, 16), command="batchyard resume"
-    ) == [
+    assert words.interrupted(".batchyard/run_7Q2K", (8_428, 16), command="batchyard resume") == [
         "Stopped sending new rows; 16 in flight were saved.",
         "8 428 rows are in .batchyard/run_7Q2K. Continue with:   batchyard resume",
     ]
@@ -91,9 +90,11 @@ def test_what_a_server_goes_on_with_is_told() -> None:
 
 
 def test_a_resumed_run_says_where_it_stands() -> None:
-    assert words.resumed("run_7Q2K", 8_428, 6, 11_566, FANCY) == (
+    standing = (8_428, 6, 11_566)
+    assert words.resumed("run_7Q2K", standing, FANCY, changed=False) == (
         "run_7Q2K  8 428 done, 6 failed, 11 566 left. Prompt, model and schema unchanged ✓"
     )
+    assert words.resumed("run_7Q2K", standing, PLAIN, changed=True).endswith("asked otherwise")
 
 
 GROUPS = [
@@ -138,3 +139,14 @@ def test_known_kinds_are_told_in_our_words(kind: str) -> None:
     (_, line) = words.failed([Group(kind, 1, "SECRET", 1)], run="", max_tokens=1, width=200)
     assert "SECRET" not in line
     assert "1 tries" not in line
+
+
+def test_what_was_written_is_told_on_two_lines_where_one_is_too_wide() -> None:
+    added = ["sentiment", "_status", "…"]
+    assert words.wrote("out.csv", 20_000, added, 80) == [
+        "wrote  out.csv   20 000 rows (input order) + sentiment, _status, …"
+    ]
+    assert words.wrote("out.csv", 20_000, added, 60) == [
+        "wrote  out.csv   20 000 rows (input order)",
+        "       + sentiment, _status, …",
+    ]

@@ -85,6 +85,11 @@ def _requests(file: str) -> Iterator[RequestsFile]:
 @click.argument("batch_id", metavar="ID")
 @server_options
 def retrieve_command(*, batch_id: str, server: str, as_json: bool) -> None:
+    show_batch(batch_id, server, as_json=as_json)
+
+
+def show_batch(batch_id: str, server: str, *, as_json: bool) -> None:
+    """Print one batch as it is now."""
     batch = ask(server, lambda client: client.retrieve(batch_id), batch_id=batch_id)
     _show(batch, as_json=as_json)
 

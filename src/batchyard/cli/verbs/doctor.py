@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from batchyard.cli import failures, talk
+from batchyard.cli import extras, failures, talk
 from batchyard.cli.examination import Finding, examine, examine_data
 from batchyard.cli.options import server_options
 from batchyard.cli.program import Verb
@@ -58,7 +58,8 @@ def doctor_command(
                 note(finding)
 
     asyncio.run(look())
-    if data_dir is not None or urlsplit(server).hostname in _LOCAL:
+    local = urlsplit(server).hostname in _LOCAL and extras.installed("server")
+    if data_dir is not None or local:
         for finding in _data(data_dir, config_file):
             note(finding)
     return _verdict(findings, unreachable, server, as_json=as_json)

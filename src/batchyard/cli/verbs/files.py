@@ -12,11 +12,13 @@ from batchyard.cli import shown, talk
 from batchyard.cli.failures import Stopped
 from batchyard.cli.options import json_options, server_options
 from batchyard.cli.program import Verb
-from batchyard.cli.runs.asked import FORMATS
+from batchyard.cli.runs.options.flags import FORMATS
 from batchyard.cli.session import ask
 from batchyard.client import Client, Lost, RequestsFile
 from batchyard.errors import BatchyardError
 from batchyard.wire import MessageBatch
+
+LIMITS = Limits()
 
 
 @click.command(
@@ -34,8 +36,8 @@ from batchyard.wire import MessageBatch
 @click.option(
     "--batch-size",
     metavar="N",
-    type=click.IntRange(1, Limits.requests_max),
-    default=Limits.requests_max,
+    type=click.IntRange(1, LIMITS.requests_max),
+    default=LIMITS.requests_max,
     show_default=True,
     help="Requests in one batch at most.",
 )
@@ -48,10 +50,10 @@ from batchyard.wire import MessageBatch
 def submit_command(
     *, file: Path, batch_size: int, idempotency_key: str | None, server: str, as_json: bool
 ) -> None:
-    parts = RequestsFile.split(file, batch_size, Limits.body_bytes_max)
+    parts = RequestsFile.split(file, batch_size, LIMITS.body_bytes_max)
     key = idempotency_key or secrets.token_hex(16)
     sending = _Sending(parts, key, as_json=as_json)
-    size = "" if batch_size == Limits.requests_max else f"--batch-size {batch_size} "
+    size = "" if batch_size == LIMITS.requests_max else f"--batch-size {batch_size} "
     again = f"batchyard submit {file} {size}--idempotency-key {key}"
     try:
         ask(server, sending.send)

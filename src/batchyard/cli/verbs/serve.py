@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from batchyard.cli import talk
 from batchyard.cli.program import Verb
 
 
@@ -71,6 +73,9 @@ def _concurrency(_: click.Context, __: click.Parameter, value: str | None) -> in
               help="Time for answers in flight at shutdown.  [default: 20]")  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
               help="Least severe log line written.  [default: warning]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True,
+              help="Print one JSON event when ready, in place of the banner.")  # fmt: skip
+@click.option("--until-stdin-ends", is_flag=True, hidden=True)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error.")
 def serve_command(
     *,
@@ -78,6 +83,8 @@ def serve_command(
     aliases: dict[str, str],
     no_auto_alias: bool,
     insecure_no_auth: bool,
+    as_json: bool,
+    until_stdin_ends: bool,
     **flags: Any,
 ) -> int:
     from batchyard.config import Settings
@@ -90,4 +97,10 @@ def serve_command(
         models={"aliases": aliases} if aliases else None,
         **flags,
     )
-    return run(settings)
+    return run(
+        settings, until_stdin_ends=until_stdin_ends, on_ready=_say_ready if as_json else None
+    )
+
+
+def _say_ready(url: str | None, models: Sequence[str]) -> None:
+    talk.event("ready", url=url, models=models)

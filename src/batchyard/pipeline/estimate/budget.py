@@ -5,9 +5,10 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from batchyard.errors import ConfigurationError
 from batchyard.pipeline.estimate.caps import Caps, Name, Reach, reached
@@ -39,9 +40,12 @@ class Spent:
         return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reservation:
-    """The most that one batch can take. Compared by identity: two batches may reserve the same."""
+NOTHING = Spent()
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The most that rows can take."""
 
     rows: int
     body_bytes: int
@@ -59,8 +63,9 @@ class Budget:
     bytes, as for a picture by its address, later bounds grow by what was seen. Hours, and a price
     by the hour, go by how long rows have taken so far: that is an expectation.
 
-    `rows` is how many the run has in all, `hours` in every method how long it has run, all
-    sessions together. Raises `ConfigurationError` for a cap on cost where no price is known.
+    `rows` is how many the run has in all, `hours` tells how long it has run, all sessions
+    together, `spent` what earlier sessions took. Batches are named by their number in the run.
+    Raises `ConfigurationError` for a cap on cost where no price is known.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Budget:
         max_tokens: int,
         price: Price | None,
         model: str,
+        hours: Callable[[], float],
         spent: Spent = Spent(),
     ) -> None:
         if caps.max_cost is not None and price is None:
@@ -81,8 +87,9 @@ class Budget:
             )
         self._caps, self._rows, self._max_tokens = caps, rows, max_tokens
         self._price = price or Price(model, "no price known")
+        self._hours = hours
         self._spent = spent
-        self._held: set[Reservation] = set()
+        self._held: dict[int, Bound] = {}
         self._tokens_per_byte = 1.0
 
     @property
@@ -95,42 +102,43 @@ class Budget:
         """Whether batches are on their way: there may be more room when one has ended."""
         return bool(self._held)
 
-    def cost(self, hours: float) -> Decimal:
+    def cost(self) -> Decimal:
         """Dollars so far, for tokens and for hours of the machine."""
-        return self._spent.cost + self._price.machine(hours)
+        return self._spent.cost + self._price.machine(self._hours())
 
-    def affordable_rows(self, sizes: Iterable[int], hours: float) -> int:
-        """How many of the next rows fit under the caps, given the bytes of each one's params."""
+    def fitting(self, sizes: Sequence[int]) -> int:
+        """How many of the next rows may be sent, given the bytes of each one's request."""
         upto = list(itertools.accumulate(sizes))
 
         def too_much(rows: int) -> bool:
-            bound = self._bound(rows, upto[rows - 1])
-            return any(_over(reach) for reach in self._reaches(bound, hours))
+            return any(_over(reach) for reach in self._reaches(self._bound(rows, upto[rows - 1])))
 
         return bisect.bisect_left(range(1, len(upto) + 1), True, key=too_much)
 
-    def reserve(self, rows: int, body_bytes: int, hours: float) -> Reservation:
+    def reserve(self, batch: int, rows: int, body_bytes: int) -> None:
         """Set aside what a batch can take at most, before it is sent.
 
         Raises `CapReached`, having set nothing aside, when it does not fit.
         """
         bound = self._bound(rows, body_bytes)
-        for reach in self._reaches(bound, hours):
+        for reach in self._reaches(bound):
             if _over(reach):
                 raise reached(reach, self._spent.answers)
-        return self._hold(bound)
+        self._held[batch] = bound
 
-    def hold(self, rows: int, body_bytes: int) -> Reservation:
-        """Set aside for a batch that was sent by an earlier session, whether it fits or not."""
-        return self._hold(self._bound(rows, body_bytes))
+    def hold(self, batch: int, rows: int, body_bytes: int) -> None:
+        """Set aside for a batch that an earlier session sent, whether it fits or not."""
+        self._held[batch] = self._bound(rows, body_bytes)
 
-    def settle(self, reservation: Reservation, used: Spent) -> None:
-        """A batch has ended and took `used`, whose cost is found here; the rest is free again."""
-        self._held.remove(reservation)
-        if reservation.body_bytes:
-            seen = used.input_tokens / reservation.body_bytes
+    def settle(
+        self, batch: int, *, rows: int, answers: int, input_tokens: int, output_tokens: int
+    ) -> None:
+        """A batch has ended and took so much; the rest of what it held is free again."""
+        bound = self._held.pop(batch, None)
+        if bound is not None and bound.body_bytes:
+            seen = input_tokens / bound.body_bytes
             self._tokens_per_byte = max(self._tokens_per_byte, seen)
-        self._spend(used, batch=True)
+        self._spend(Spent(rows, answers, input_tokens, output_tokens), batch=True)
 
     def sampled(self, used: Spent) -> None:
         """Rows of a sample took `used`, at the price of single calls."""
@@ -143,36 +151,44 @@ class Budget:
             used.rows, used.answers, used.input_tokens, used.output_tokens, used.cost + cost
         )
 
-    def _bound(self, rows: int, body_bytes: int) -> Reservation:
+    def _bound(self, rows: int, body_bytes: int) -> Bound:
         taken, given = math.ceil(body_bytes * self._tokens_per_byte), rows * self._max_tokens
         cost = self._price.most(taken, given, batch=True)
-        return Reservation(rows, body_bytes, taken + given, cost)
+        return Bound(rows, body_bytes, taken + given, cost)
 
-    def _hold(self, bound: Reservation) -> Reservation:
-        self._held.add(bound)
-        return bound
-
-    def _reaches(self, bound: Reservation, hours: float) -> Iterator[Reach]:
+    def _reaches(self, bound: Bound) -> Iterator[Reach]:
         """How each cap stands if `bound` were reserved too."""
         spent, caps = self._spent, self._caps
+        hours, held = self._hours(), self._held.values()
         each = hours / spent.rows if spent.rows else 0.0
         if caps.max_tokens_total is not None:
-            held = sum(one.tokens for one in self._held)
-            yield self._reach(
-                "max_tokens_total", (caps.max_tokens_total, spent.tokens, held, bound.tokens)
-            )
+            tokens = sum(one.tokens for one in held)
+            stand = _Standing(caps.max_tokens_total, spent.tokens, tokens, bound.tokens)
+            yield self._reach("max_tokens_total", stand, bound.rows)
         if caps.max_cost is not None:
-            held_cost = sum((one.cost for one in self._held), Decimal(0))
+            cost = sum((one.cost for one in held), Decimal(0))
             more = bound.cost + self._price.machine(each * bound.rows)
-            yield self._reach("max_cost", (caps.max_cost, self.cost(hours), held_cost, more))
+            stand = _Standing(caps.max_cost, self.cost(), cost, more)
+            yield self._reach("max_cost", stand, bound.rows)
         if caps.max_hours is not None:
             # Batches on their way end while the next one runs: their time is not added.
-            yield self._reach("max_hours", (caps.max_hours, hours, 0, each * bound.rows))
+            stand = _Standing(caps.max_hours, hours, 0, each * bound.rows)
+            yield self._reach("max_hours", stand, bound.rows)
 
-    def _reach(self, name: Name, amounts: tuple[float | Decimal, ...]) -> Reach:
-        cap, spent, held, more = (Decimal(str(amount)) for amount in amounts)
+    def _reach(self, name: Name, stand: _Standing, rows: int) -> Reach:
+        cap, spent, held, more = (Decimal(str(amount)) for amount in stand)
         ended = self._spent.rows
-        return Reach(name, cap, spent, held, more, spent / ended * self._rows if ended else None)
+        wanted = spent / ended * self._rows if ended else None
+        return Reach(name, cap, spent, held, more, rows, wanted)
+
+
+class _Standing(NamedTuple):
+    """Amounts of a cap as they come, floats among them."""
+
+    cap: float | Decimal
+    spent: float | Decimal
+    held: float | Decimal
+    more: float | Decimal
 
 
 def _over(reach: Reach) -> bool:

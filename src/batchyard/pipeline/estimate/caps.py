@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal
 
 from batchyard.errors import CapReached, ConfigurationError
-from batchyard.pipeline.estimate.shown import dollars, grouped, small
+from batchyard.pipeline.estimate.shown import dollars, duration, grouped
 
 Name = Literal["max_cost", "max_tokens_total", "max_hours"]
 
@@ -40,7 +40,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How a cap stands: `spent` for good, `held` for batches on their way, `next` for one row more.
+    """How a cap stands: `spent` for good, `held` for batches on their way, `next` for `rows` more.
 
     `wanted` is what the whole run is expected to take, None before a row has ended.
     """
@@ -50,6 +50,7 @@ class Reach:
     spent: Decimal
     held: Decimal
     next: Decimal
+    rows: int
     wanted: Decimal | None
 
 
@@ -59,19 +60,20 @@ def flag(name: str) -> str:
 
 
 def reached(reach: Reach, answers: int) -> CapReached:
-    """What is raised when the cap allows not one row more."""
+    """What is raised when the cap does not allow the rows that are next."""
     shown = _WORDS[reach.name]
-    held = f" and {shown(reach.held)} is set aside for rows on their way" if reach.held else ""
+    more = "one more row" if reach.rows == 1 else f"{grouped(reach.rows)} more rows"
+    held = f", {shown(reach.held)} set aside for rows on their way" if reach.held else ""
     kept = f"{grouped(answers)} answer{'s are' if answers != 1 else ' is'} kept"
     return CapReached(
-        f"{flag(reach.name)} {shown(reach.cap)} allows no further row: {shown(reach.spent)} is "
-        f"spent{held}, and one more can take up to {shown(reach.next)}; {kept}",
+        f"{flag(reach.name)} allows {shown(reach.cap)}: {shown(reach.spent)} spent so far{held}, "
+        f"and {more} can take up to {shown(reach.next)}; nothing more was sent, {kept}",
         fix=f"continue with: batchyard resume {flag(reach.name)} {_enough(reach)}",
     )
 
 
 def _hours(value: Decimal) -> str:
-    return f"{small(float(value))} h"
+    return duration(float(value) * 3600) if value else "0 h"
 
 
 def _tokens(value: Decimal) -> str:

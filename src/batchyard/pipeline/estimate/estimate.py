@@ -116,7 +116,7 @@ def from_sample(
         input=Figure(mean(inputs), source, error=relative_error(inputs, rows)),
         output=Figure(mean(outputs), source, error=relative_error(outputs, rows)),
         ground=ground,
-        price=prices.own(model) or ground.price(served, prices),
+        price=prices.own(model) or ground.price(served, prices) or ground.price(model, prices),
         pace=pace(sample, ground),
         sampled=len(answered),
         trouble=sample.trouble,
@@ -124,11 +124,18 @@ def from_sample(
 
 
 def without_sample(
-    rows: int, model: str, figures: tuple[Figure, Figure], *, ground: Ground, prices: Prices
+    rows: int,
+    model: str,
+    figures: tuple[Figure, Figure],
+    *,
+    ground: Ground,
+    prices: Prices,
+    trouble: str | None = None,
 ) -> Estimate:
-    """What prompts alone say; `figures` are input and output tokens per row."""
+    """What prompts alone say; `figures` are input and output tokens per row, `trouble` is why
+    there is no sample where one was wanted."""
     price = ground.price(model, prices)
-    return Estimate(rows, model, figures[0], figures[1], ground, price)
+    return Estimate(rows, model, figures[0], figures[1], ground, price, trouble=trouble)
 
 
 def pace(sample: Sample, ground: Ground) -> Pace | None:
@@ -137,12 +144,14 @@ def pace(sample: Sample, ground: Ground) -> Pace | None:
     At best every slot takes as long as a call of the sample did; an engine that is busy with many
     is slower for each, which is why the measured rate stays the other end of the range.
     """
-    if not ground.ours or not sample.latencies or sample.seconds <= 0:
+    if not ground.engines or not sample.latencies or sample.seconds <= 0:
         return None
     together = len(sample.latencies)
     measured = together / sample.seconds
-    best = (ground.at_once or 0) / statistics.median(sample.latencies)
-    return Pace(measured, max(measured, best), together, ground.at_once)
+    best = measured
+    if ground.at_once is not None and ground.at_once > together:
+        best = max(measured, ground.at_once / statistics.median(sample.latencies))
+    return Pace(measured, best, together, ground.at_once)
 
 
 def compared(estimate: Estimate, models: Sequence[str], prices: Prices) -> Estimate:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from batchyard.client.readiness import EngineState, Readiness
 from batchyard.pipeline.estimate.prices.price import Price
 from batchyard.pipeline.estimate.prices.prices import Prices
+
+if TYPE_CHECKING:
+    from batchyard.client.readiness import EngineState, Readiness
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
     """`own`: the engines run on machines of one's own, so tokens have no price by themselves.
 
-    `at_once` is how many requests the server has in flight at most, None where it does not say;
-    `ours` whether it is a Batchyard server, which starts at once and does not make batches wait.
+    `at_once` is how many requests the server has in flight at most, None where it does not say.
+    `engines` is how many of them serve the model, 0 for a server of another make.
     """
 
-    own: bool
-    at_once: int | None
-    ours: bool
+    own: bool = False
+    at_once: int | None = None
+    engines: int = 0
 
     def price(self, model: str, prices: Prices) -> Price | None:
         """What is paid for `model` here; None when that is not known.
@@ -38,13 +41,13 @@ class Ground:
 def ground(readiness: Readiness | None, model: str) -> Ground:
     """What a server tells about its engines; `readiness` is None for a server of another make."""
     if readiness is None:
-        return Ground(own=False, at_once=None, ours=False)
+        return Ground()
     engines = [engine for engine in readiness.engines if engine.state == "up"]
+    engines = engines or list(readiness.engines)
     engines = [engine for engine in engines if model in engine.models] or engines
     slots = sum(engine.limit for engine in engines)
-    return Ground(
-        own=not any(_is_sold(engine) for engine in engines), at_once=slots or None, ours=True
-    )
+    sold = any(_is_sold(engine) for engine in engines)
+    return Ground(own=not sold, at_once=slots or None, engines=len(engines))
 
 
 def _is_sold(engine: EngineState) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -26,8 +26,9 @@ from batchyard.pipeline.row import Fields, Outcome
 ROWS = 5
 """Rows of a sample unless the user says otherwise."""
 
-Judge = Callable[[int, Mapping[str, Any]], Outcome]
-"""Makes the outcome of the row at a position from the `result` object of a batch's result line."""
+Judge = Callable[[int, bytes], Outcome]
+"""Makes the outcome of the row at a position from the JSON of a `result`, as lines of a batch's
+results have it: answers are read in one way, wherever they come from."""
 
 
 class Asker(Protocol):
@@ -150,9 +151,9 @@ class _Taking:
             self._give_up(error, "the server did not answer")
         else:
             self.latencies.append(clock.monotonic() - began)
-            self._settle(position, {"type": "succeeded", "message": msgspec.json.decode(message)})
+            self._settle(position, b'{"type":"succeeded","message":%b}' % message)
 
-    def _settle(self, position: int, result: Mapping[str, Any]) -> None:
+    def _settle(self, position: int, result: bytes) -> None:
         outcome = self._judge(position, result)
         self._keep(outcome)
         self.outcomes.append(outcome)
@@ -161,6 +162,6 @@ class _Taking:
         self.trouble = self.trouble or f"{what}: {error.message}"
 
 
-def _errored(error: InvalidRequest | RequestTooLarge) -> Mapping[str, Any]:
+def _errored(error: InvalidRequest | RequestTooLarge) -> bytes:
     detail = {"type": error.type, "message": error.message}
-    return {"type": "errored", "error": {"type": "error", "error": detail}}
+    return msgspec.json.encode({"type": "errored", "error": {"type": "error", "error": detail}})

@@ -15,10 +15,11 @@ def dollars(value: Decimal) -> str:
     """`$0`, `$0.0042`, `$0.68`, `$3.45`, `$1 240`: cents, fewer when small, none when large."""
     if value == 0:
         return "$0"
-    if value >= 1000:
+    cents = value.quantize(Decimal("0.01"), ROUND_HALF_UP)
+    if cents >= 1000:
         return f"${grouped(float(value))}"
-    if value >= Decimal("0.1"):
-        return f"${value.quantize(Decimal('0.01'), ROUND_HALF_UP)}"
+    if cents >= Decimal("0.1"):
+        return f"${cents}"
     digits = min(6, 1 - value.adjusted())
     shown = value.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
     return f"${shown:f}" if shown else "less than $0.000001"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -29,6 +30,13 @@ _PREFIX = {"measured": "", "rough": "about ", "at most": "at most "}
 def lines(estimate: Estimate, width: int) -> list[str]:
     """The estimate in at most `width` columns where words allow it."""
     found = _labelled("estimate", [_headline(estimate)], width, " · ")
+    if estimate.trouble:
+        found += textwrap.wrap(
+            estimate.trouble,
+            max(width, 40),
+            initial_indent=f"{'  no sample' if not estimate.sampled else '  sample':<{LABEL}}",
+            subsequent_indent=" " * LABEL,
+        )
     found += _labelled("  tokens", _tokens(estimate), width, " · ")
     found += _labelled("  time", _time(estimate), width, " · ")
     found += _labelled("  cost", _cost(estimate), width, "   ·   ")
@@ -88,8 +96,9 @@ def _labelled(label: str, parts: list[str], width: int, separator: str) -> list[
     """Parts behind a label, on as many lines as they need, never one cut in two."""
     found, line = [], f"{label:<{LABEL}}{parts[0]}"
     for part in parts[1:]:
-        if len(line) + len(separator) + len(part) <= width:
-            line += separator + part
+        between = "     " if part.startswith("(") else separator
+        if len(line) + len(between) + len(part) <= width:
+            line += between + part
         else:
             found.append(line)
             line = " " * LABEL + part
@@ -116,18 +125,20 @@ def _tokens(estimate: Estimate) -> list[str]:
 def _time(estimate: Estimate) -> list[str]:
     pace, seconds = estimate.pace, estimate.seconds
     if pace is None or seconds is None:
-        if estimate.ground.ours:
+        if estimate.ground.engines:
             return ["not known without a sample"]
         return ["up to 24 h: batches of this server wait for their turn"]
     rate = span(small(pace.measured), small(pace.best), " rows/s")
-    return [f"{durations(*seconds)} at {rate} on this server", *_spread(pace)]
+    engines = estimate.ground.engines
+    where = "this engine" if engines == 1 else f"these {engines} engines"
+    return [f"{durations(*seconds)} at {rate} on {where}", *_spread(pace)]
 
 
 def _spread(pace: Pace) -> list[str]:
     """Why the time is a range."""
     if small(pace.measured) == small(pace.best):
         return []
-    return [f"measured {pace.together} at a time, it takes {pace.at_once}"]
+    return [f"measured {pace.together} at a time, it may take {pace.at_once}"]
 
 
 def _cost(estimate: Estimate) -> list[str]:
@@ -148,8 +159,12 @@ def _machine(estimate: Estimate, price: Price) -> list[str]:
     hours, paid = estimate.machine_hours, price.gpu_hour
     if hours is None:
         return [] if paid is None else [f"{dollars(price.machine(1))} an hour"]
-    used = span(small(hours[0]), small(hours[1]), " GPU-hours")
-    return [used if paid is None else f"{dollars(paid * Decimal(repr(hours[1])))} for {used}"]
+    used = "less than 0.01 GPU-hours"
+    if hours[1] >= 0.01:
+        used = span(small(hours[0]), small(hours[1]), " GPU-hours")
+    if paid is None:
+        return [used]
+    return [f"{span(*(dollars(paid * Decimal(repr(one))) for one in hours))} for {used}"]
 
 
 def _api(estimate: Estimate, price: Price, standard: Rates) -> list[str]:

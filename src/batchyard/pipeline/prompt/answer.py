@@ -15,6 +15,7 @@ from batchyard.pipeline.prompt.schema.fit import Fit
 
 TEXT_COLUMN, CALLS_COLUMN = "output", "tool_calls"
 
+_NOT_JSON = "the answer is not JSON"
 _FENCE = re.compile(r"```(?:json)?[ \t]*\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
@@ -94,13 +95,14 @@ class Answers:
         return next((bytes(one.input).decode() for one in blocks if _is_call(one, ANSWER_TOOL)), "")
 
     def _fitting(self, raw: str, message: _Message, fit: Fit) -> dict[str, object]:
-        fault = "the answer is not JSON"
+        fault = _NOT_JSON
         for value in _values(raw):
             found = fit.fault(value)
             if found is None:
                 return self._columns_of(value)
             fault = found
-        if message.stop_reason == "max_tokens" and fault == "the answer is not JSON":
+        # Engines close the input of a call that was cut, so that it is JSON with something missing.
+        if message.stop_reason == "max_tokens" and (fault == _NOT_JSON or self._as_tool):
             raise Misfit("schema_truncated", self._truncated(), raw)
         raise Misfit("schema", _blamed(fault, message), raw)
 
@@ -170,30 +172,15 @@ _list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class _Spoken(msgspec.Struct):
-    role: str
-    content: Any
-
-
 def repaired(params: bytes, raw: str, why: str) -> bytes:
     """`params` that ask again: the answer `raw`, then what was wrong with it (`why`)."""
     fields = _object(params)
     turns: list[object] = [*_list(fields["messages"])]
-    last = msgspec.json.decode(fields["messages"], type=list[_Spoken])[-1]
-    if last.role == "assistant":
-        # A prefilled answer: what the model said goes on where that ends.
-        turns[-1] = {"role": "assistant", "content": _continued(last.content, raw)}
-    elif raw.strip():
+    if raw.strip():
         turns.append({"role": "assistant", "content": raw.rstrip()})
     turns.append({"role": "user", "content": _again(why)})
     fields["messages"] = msgspec.Raw(_encode(turns))
     return _encode(fields)
-
-
-def _continued(content: Any, raw: str) -> str:
-    if isinstance(content, str):
-        return content + raw.rstrip()
-    return "".join(block.get("text", "") for block in content) + raw.rstrip()
 
 
 def _again(why: str) -> str:

@@ -65,7 +65,9 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def asked(said: Said) -> Asked:
-    """What `said` comes to; raises `BadPrompt`."""
+    """What `said` comes to; raises `BadPrompt`, and `TypeError` for a word that is not known."""
+    if unknown := sorted(said.keys() - Said.__annotations__.keys()):
+        raise TypeError(f"a task has no {unknown[0]!r}; it has {', '.join(Said.__annotations__)}")
     params = options.checked(said.get("params") or {})
     tools = options.tools_of(_once("tools", said.get("tools"), params.pop("tools", None)))
     choice = _once("tool_choice", said.get("tool_choice"), params.pop("tool_choice", None))
@@ -89,6 +91,14 @@ def asked(said: Said) -> Asked:
         folder=str(Path(said.get("folder") or ".").absolute()),
     )
     _check_schema(answer)
+    try:
+        msgspec.json.encode(answer)
+    except UnicodeEncodeError as error:
+        raise BadPrompt(
+            "the prompt, the model or the schema holds a lone surrogate, which is no valid text; "
+            "nothing was sent",
+            fix="save the text as UTF-8",
+        ) from error
     return answer
 
 
@@ -141,6 +151,12 @@ def _check_schema(asked: Asked) -> None:
         if asked.as_tool:
             raise BadPrompt("as_tool needs a schema to make a tool of; nothing was sent")
         return
+    if asked.turns[-1][0] == "assistant":
+        raise BadPrompt(
+            "the last turn is the assistant's, so the model would write only the end of the JSON "
+            "that the schema asks for; nothing was sent",
+            fix="leave that turn out: the schema says already what the answer looks like",
+        )
     output = asked.params.get("output_config")
     if isinstance(output, dict) and output.get("format") is not None:
         raise BadPrompt("the answer's format is said twice: by schema and by output_config.format")

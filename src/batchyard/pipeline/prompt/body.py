@@ -179,8 +179,7 @@ def _constants(asked: Asked, *, mark_tools: bool) -> dict[str, Any]:
 def _content(turn: Turn, *, mark: bool) -> _Piece:
     """The content of a turn: a string, or blocks where it has media or carries the mark."""
     if turn.constant:
-        text = rendered(turn, {}, 1)
-        _refuse_blank(text, turn)
+        text = _constant_text(turn.template)
         return _encode([_text_block(text, mark=True)] if mark else text)
     if not mark and not turn.media:
         return _as_string(turn)
@@ -219,9 +218,14 @@ def _text_block(text: str, *, mark: bool = False) -> dict[str, Any]:
     return {**block, "cache_control": _MARK} if mark else block
 
 
-def _refuse_blank(text: str, turn: Turn) -> None:
+def _constant_text(template: Template) -> str:
+    try:
+        text = template.render(Binding([template])({}))
+    except CannotRender as error:
+        raise BadPrompt(f"{template.place} cannot be made: {error}; nothing was sent") from error
     if not text.strip():
-        raise BadPrompt(f"{turn.template.place} has no text in any row; nothing was sent")
+        raise BadPrompt(f"{template.place} has no text in any row; nothing was sent")
+    return text
 
 
 def _refuse_empty(turn: Turn, row: int) -> None:

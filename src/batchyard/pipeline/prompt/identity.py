@@ -14,14 +14,15 @@ from batchyard.pipeline.row import Fields
 
 KEY_BYTES = 16
 
-_encode = msgspec.json.Encoder(enc_hook=str, order="sorted").encode
+_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class Identity:
     """Makes keys: 16 bytes of BLAKE2b over what is asked and the used values of a row.
 
-    A missing value, null and NaN are the same; the order of columns does not matter. Files count
-    by their bytes, not by their names.
+    A missing value, null and NaN are the same; the order of columns does not matter, unless the
+    whole row is used; the order inside an object does, since it is sent in that order. Files
+    count by their bytes, not by their names.
     """
 
     def __init__(self, asked: Asked, body: Body) -> None:
@@ -36,7 +37,7 @@ class Identity:
         key = self._base.copy()
         get = fields.get
         values: object = (
-            sorted(fields.items()) if self._whole_row else [get(name) for name in self._names]
+            list(fields.items()) if self._whole_row else [get(name) for name in self._names]
         )
         try:
             key.update(_encode(values))
@@ -50,9 +51,13 @@ class Identity:
 
 
 def said(asked: Asked) -> bytes:
-    """What is asked as bytes, without the folder: files count by their content."""
+    """What is asked as bytes, without what changes no answer.
+
+    Files count by their content wherever they lie, and a cache only by what it saves.
+    """
     plain: dict[str, Any] = msgspec.to_builtins(asked)
-    del plain["folder"]
+    for name in ("folder", "cache_prefix", "constant"):
+        del plain[name]
     return msgspec.json.encode(plain)
 
 
@@ -60,5 +65,8 @@ def _escaped(values: object) -> bytes:
     """Bytes for what JSON cannot say, such as lone surrogates."""
     try:
         return json.dumps(values, default=str).encode()
-    except (TypeError, ValueError, RecursionError):
+    except (TypeError, ValueError):
         return repr(values).encode("utf-8", "surrogatepass")
+    except RecursionError:
+        # Too deep to be sent either: such a row ends with an error under any key.
+        return b"too deep"

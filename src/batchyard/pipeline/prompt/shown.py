@@ -52,7 +52,6 @@ def _params(asked: Asked) -> list[str]:
         "images": ", ".join(asked.images),
         "documents": ", ".join(asked.documents),
         "schema": _kind_of_schema(asked),
-        "cache_prefix": asked.cache_prefix or None,
     }
     return [f"{name}: {_value(value)}" for name, value in said.items() if value not in (None, "")]
 

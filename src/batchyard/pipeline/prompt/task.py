@@ -16,9 +16,9 @@ from batchyard.pipeline.row import Fields
 class Task:
     """A compiled task; immutable. Make one with `make`, or from what a run remembers.
 
-    `model` None leaves the model out of the params. `answer_columns` are the schema's properties
-    in order, or `output`; `columns_used` those that the templates and media name (with `whole_row`
-    it does not matter which there are: all are used).
+    `model` None leaves the model out of the params; `schema` is a JSON Schema or None.
+    `answer_columns` are the schema's properties in order, or `output`; `columns_used` those that
+    the templates and media name (with `whole_row` it does not matter which: all are used).
     """
 
     def __init__(self, said: Asked) -> None:
@@ -34,6 +34,7 @@ class Task:
         self._identity = Identity(said, self._body)
         self.model = said.model
         self.max_tokens = said.max_tokens
+        self.schema = said.schema
         self.answer_columns = self._answers.columns
         self.columns_used = self._body.bound.columns | {one.name for one in self._body.media}
         self.whole_row = self._body.bound.whole_row

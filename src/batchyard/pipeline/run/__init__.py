@@ -3,7 +3,6 @@
 from batchyard.pipeline.run.collecting.harvest import Collected
 from batchyard.pipeline.run.contract import Allowance, ServerLike, SourceLike, TaskLike
 from batchyard.pipeline.run.progress import Progress
-from batchyard.pipeline.run.ready_made import ReadyMade
 from batchyard.pipeline.run.runner import Runner
 from batchyard.pipeline.run.store import (
     Caps,
@@ -28,7 +27,6 @@ __all__ = [
     "Options",
     "Output",
     "Progress",
-    "ReadyMade",
     "RunStore",
     "Runner",
     "ServerLike",

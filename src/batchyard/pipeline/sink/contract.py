@@ -22,7 +22,10 @@ class Sink(Protocol):
     ) -> None: ...
 
     def write(self, values: Sequence[object]) -> None:
-        """Add a row, its values in the order of the columns. Raises `BadOutput`."""
+        """Add a row, its values in the order of the columns. Raises `BadOutput`.
+
+        The sink may look at `values` until `commit` returns: each row is a sequence of its own.
+        """
 
     def commit(self) -> None:
         """When this returns, the file stands complete and durable under its name.

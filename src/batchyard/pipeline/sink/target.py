@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from batchyard.errors import BadOutput
+from batchyard.pipeline.source.keeping import sync_folder
 
 STDOUT = "-"
 _KEPT = "answers are kept in the run; nothing was written"
@@ -33,10 +35,12 @@ class Target:
     def __init__(self, path: str | Path) -> None:
         """Makes the empty part. Raises `BadOutput` when it cannot be."""
         self.name = "standard output" if str(path) == STDOUT else str(path)
-        # A link stays a link: what it points at is replaced.
-        self._path = None if str(path) == STDOUT else Path(os.path.realpath(path))
+        self._path = None if str(path) == STDOUT else Path(path)
         with self.told():
             self._copied = self._path is None or _is_no_file(self._path)
+            if self._path is not None and not self._copied:
+                # A link stays a link: what it points at is replaced.
+                self._path = Path(os.path.realpath(self._path))
             self.part = self._part()
             self.part.touch(mode=0o600 if self._copied else 0o666, exist_ok=False)
 
@@ -53,7 +57,7 @@ class Target:
             if self._path.exists():
                 shutil.copymode(self._path, self.part)
             self.part.replace(self._path)
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
 
     def discard(self) -> None:
         """Leave nothing behind; after `commit` there is nothing to leave."""
@@ -96,11 +100,13 @@ class Target:
             out.flush()
 
     def _unwritable(self, error: OSError) -> BadOutput:
-        words = error.strerror or str(error).splitlines()[0]
+        # pyarrow tells more than we want, so the number of the error is asked.
+        words = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
         fix = "another place with -o"
-        with suppress(OSError):
-            free = shutil.disk_usage(self.part.parent).free
-            words += f" ({free / 1e6:,.0f} MB free there)"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            fix = f"free some space, or {fix}"
+            with suppress(OSError):
+                words += f" ({shutil.disk_usage(self.part.parent).free / 1e6:,.0f} MB free there)"
         return bad_output(f"{self.name} cannot be written: {words}", fix=fix)
 
 
@@ -110,14 +116,3 @@ def _is_no_file(path: Path) -> bool:
     except OSError:
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name durable, where a folder can be opened for that."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

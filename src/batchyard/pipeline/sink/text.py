@@ -12,7 +12,9 @@ from typing import Self
 from batchyard.pipeline.sink.cells import json_of, mended, text_of
 from batchyard.pipeline.sink.target import Target
 
-CHUNK_ROWS = 500
+CHUNK_ROWS = 64
+CHUNK_BYTES = 4 << 20
+"""Rows are held up to the one, or to the other if they are as long as those before."""
 FORMULA = frozenset("=+-@\t\r")
 """What makes a spreadsheet run a cell as a formula when it stands first."""
 
@@ -38,6 +40,7 @@ class TextSink:
         self._target, self._lines = target, lines
         self._next, self._joint, self._tail = head, joint, tail
         self._rows: list[Sequence[object]] = []
+        self._held_max = min(CHUNK_ROWS, 8)
         with target.told():
             self._file = target.part.open("wb")
 
@@ -60,7 +63,7 @@ class TextSink:
     def write(self, values: Sequence[object]) -> None:
         """See `Sink.write`."""
         self._rows.append(values)
-        if len(self._rows) >= CHUNK_ROWS:
+        if len(self._rows) >= self._held_max:
             self._flush()
 
     def commit(self) -> None:
@@ -76,6 +79,7 @@ class TextSink:
     def _flush(self) -> None:
         if self._rows:
             text = self._next + self._lines(self._rows)
+            self._held_max = min(CHUNK_ROWS, CHUNK_BYTES * len(self._rows) // len(text) + 1)
             self._rows, self._next = [], self._joint
             with self._target.told():
                 self._file.write(text)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH_ROWS = 1_024
+_BATCH_BYTES = 8 << 20
+"""As Python objects a batch takes some times as much, so long documents come in smaller ones."""
+
 _BUFFER_BYTES = 1 << 20
 _ARROW_FILE = b"ARROW1"
 
@@ -72,7 +75,9 @@ def _parquet(file: InputFile) -> Batches:
                     groups.append(number)
                 else:
                     position += rows
-            for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=groups):
+            size = sum(parquet.metadata.row_group(number).total_byte_size for number in groups)
+            count = parquet.metadata.num_rows - position
+            for batch in parquet.iter_batches(_rows_at_once(size, count), row_groups=groups):
                 if position + batch.num_rows > first:
                     yield position, batch
                 position += batch.num_rows
@@ -86,13 +91,19 @@ def _arrow(file: InputFile) -> Batches:
         for whole in _record_batches(file):
             # Offsets from a file may point anywhere; unchecked, they would be followed.
             whole.validate(full=True)
-            for start in range(0, whole.num_rows, _BATCH_ROWS):
-                batch = whole.slice(start, _BATCH_ROWS)
+            step = _rows_at_once(whole.nbytes, whole.num_rows)
+            for start in range(0, whole.num_rows, step):
+                batch = whole.slice(start, step)
                 if position + batch.num_rows > first:
                     yield position, batch
                 position += batch.num_rows
 
     return batches
+
+
+def _rows_at_once(size: int, rows: int) -> int:
+    """How many rows of `size` bytes in all fit into a batch."""
+    return min(_BATCH_ROWS, _BATCH_BYTES * rows // max(size, 1) + 1)
 
 
 def _record_batches(file: InputFile) -> Iterator[pa.RecordBatch]:
@@ -107,11 +118,12 @@ def _reader(file: InputFile) -> Any:
     """Arrow's file format (Feather too) has an index at its end; its stream format has none."""
     import pyarrow as pa
 
-    mapped = pa.memory_map(str(file.path))
-    if mapped.read(len(_ARROW_FILE)) == _ARROW_FILE:
-        return pa.ipc.open_file(mapped)
-    mapped.seek(0)
-    return pa.ipc.open_stream(mapped)
+    # Not mapped: whoever shortens a mapped file ends the process that reads it.
+    opened = pa.OSFile(str(file.path))
+    if opened.read(len(_ARROW_FILE)) == _ARROW_FILE:
+        return pa.ipc.open_file(opened)
+    opened.seek(0)
+    return pa.ipc.open_stream(opened)
 
 
 def _values(file: InputFile, name: str, column: pa.Array) -> list[object]:

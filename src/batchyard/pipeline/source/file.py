@@ -28,17 +28,13 @@ def bad_input(what: str, *, fix: str | None = None) -> BadInput:
     return BadInput(f"{what}\nnothing was sent", fix=fix)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class InputFile:
-    """`path`, called `name` in messages. Files packed with gzip are unpacked while they are read.
-
-    `owner` is whatever has to stay alive as long as the file does.
-    """
+    """`path`, called `name` in messages. What gzip has packed is unpacked while it is read."""
 
     path: Path
     name: str
     encoding: str = "utf-8"
-    owner: object = None
     _hashed: tuple[tuple[int, ...], str] | None = field(default=None, repr=False)
 
     def fault(self, what: str, *, line: int | None = None, fix: str | None = None) -> BadInput:
@@ -53,7 +49,7 @@ class InputFile:
             with self._unpacked() as file:
                 yield file
         except UnicodeError:
-            raise self._undecodable() from None
+            raise self.undecodable() from None
         except (OSError, EOFError, zlib.error) as error:
             raise self._unreadable(error) from error
 
@@ -101,7 +97,7 @@ class InputFile:
             fix=f"gzip --test {self.path}   tells where",
         )
 
-    def _undecodable(self) -> BadInput:
+    def undecodable(self) -> BadInput:
         """Where the text stops being text, and the encoding that it looks like."""
         decode = codecs.getincrementaldecoder(self.encoding)().decode
         offset = lines = 0

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from batchyard.pipeline.source.contract import Source
 from batchyard.pipeline.source.file import InputFile, bad_input
+from batchyard.pipeline.source.keeping import keeping
 from batchyard.pipeline.source.objects import ObjectsSource, objects_of_lines
 
 _KEPT = "input.jsonl"
@@ -35,17 +35,9 @@ def source_of_frame(frame: object, folder: Path) -> Source:
             fix="give each column a name of its own",
         )
     path = folder / _KEPT
-    part = path.with_name(f"{_KEPT}.part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        count = _keep(part, name, columns, rows)
-        part.replace(path)
-    except OSError as error:
-        raise bad_input(f"{name} could not be kept in {folder}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
-    if not count:
-        raise bad_input(f"{name} has no rows")
+    with keeping(path, name) as file:
+        if not _keep(file, name, columns, rows):
+            raise bad_input(f"{name} has no rows")
     return ObjectsSource(InputFile(path, name), "jsonl", objects_of_lines, columns)
 
 
@@ -58,7 +50,12 @@ def kind_of(frame: object) -> str:
         return "list"
     if hasattr(frame, "features") and hasattr(frame, "column_names"):
         return "dataset"
-    native = nw.from_native(frame, pass_through=True)
+    if nw.dependencies.is_pandas_dataframe(frame):
+        return "pandas"
+    try:
+        native = nw.from_native(frame, pass_through=True)
+    except nw.exceptions.DuplicateError as error:
+        raise bad_input(f"{_shown(frame)} has two columns of one name: {error}") from error
     if not isinstance(native, nw.DataFrame):
         fix = f"one of {_TAKEN}"
         if isinstance(native, nw.LazyFrame):
@@ -67,7 +64,7 @@ def kind_of(frame: object) -> str:
             fix = "one split of it, for example dataset['train']"
         raise bad_input(f"rows cannot be read from {_shown(frame)}", fix=fix)
     name = native.implementation.value
-    return name if name in ("pandas", "polars", "pyarrow") else "frame"
+    return name if name in ("polars", "pyarrow") else "frame"
 
 
 def _shown(frame: object) -> str:
@@ -120,23 +117,22 @@ def _rows_of_dataset(dataset: Any, columns: Sequence[str]) -> Iterator[Sequence[
         yield from zip(*(table.column(name).to_pylist() for name in columns), strict=True)
 
 
-def _keep(path: Path, name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
-    """Write the rows as JSON lines, durably; returns how many."""
+def _keep(
+    file: IO[bytes], name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
+) -> int:
+    """Write the rows as JSON lines; returns how many."""
     encode = msgspec.json.Encoder(enc_hook=plain).encode
     count = 0
-    with path.open("wb") as file:
-        for row in rows:
-            fields = dict(zip(columns, row, strict=True))
-            try:
-                line = encode(fields)
-            except UnicodeEncodeError:
-                line = encode({column: _mended(value) for column, value in fields.items()})
-            except (TypeError, ValueError, RecursionError) as error:
-                raise _unkept(name, count, fields, error) from error
-            file.write(line + b"\n")
-            count += 1
-        file.flush()
-        os.fsync(file.fileno())
+    for row in rows:
+        fields = dict(zip(columns, row, strict=True))
+        try:
+            line = encode(fields)
+        except UnicodeEncodeError:
+            line = encode({column: _mended(value) for column, value in fields.items()})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _unkept(name, count, fields, error) from error
+        file.write(line + b"\n")
+        count += 1
     return count
 
 

@@ -99,7 +99,10 @@ def _lines(file: InputFile) -> Iterator[bytes]:
 def decoded(file: InputFile, text: bytes, line: int) -> dict[str, object]:
     """The object that `text` is, mended where it is one to Python only: NaN is None, and U+FFFD
     stands for half a surrogate pair. Raises `BadInput` for anything else."""
-    text.decode()  # Text in another encoding is told as such; `binary` catches it.
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        raise file.undecodable() from None
     try:
         return _decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import codecs
 import difflib
-import os
 import shutil
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +17,7 @@ from batchyard.pipeline.source.contract import FORMATS, Source
 from batchyard.pipeline.source.delimited import DelimitedSource
 from batchyard.pipeline.source.file import InputFile, bad_input, guess
 from batchyard.pipeline.source.formats import format_of
+from batchyard.pipeline.source.keeping import keeping
 from batchyard.pipeline.source.objects import ObjectsSource, objects_of_lines
 from batchyard.pipeline.source.requests import RequestsSource
 
@@ -121,23 +122,15 @@ def _found(path: str | Path, name: str, keep_in: Path | None, encoding: str) -> 
 
 def _kept(stream: IO[bytes], name: str, folder: Path | None, encoding: str) -> InputFile:
     """A copy of `stream` in `folder`, complete and on the disk, or not there."""
-    owner = None
-    if folder is None:
-        owner = tempfile.TemporaryDirectory(prefix="batchyard-")
-        folder = Path(owner.name)
+    passing = folder is None
+    folder = folder or Path(tempfile.mkdtemp(prefix="batchyard-"))
     target = folder / _KEPT
-    part = target.with_name(f"{_KEPT}.part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as copy:
-            shutil.copyfileobj(stream, copy, 1 << 20)
-            copy.flush()
-            os.fsync(copy.fileno())
-        part.replace(target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise bad_input(f"{name} could not be kept in {folder}: {error.strerror}") from error
-    return InputFile(target, name, encoding, owner)
+    with keeping(target, name) as copy:
+        shutil.copyfileobj(stream, copy, 1 << 20)
+    file = InputFile(target, name, encoding)
+    if passing:
+        weakref.finalize(file, shutil.rmtree, folder, ignore_errors=True)
+    return file
 
 
 def _nearest(path: Path) -> str:

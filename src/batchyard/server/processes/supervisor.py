@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 
 from batchyard.server.processes.kept import REFUSED, KeptProcess
@@ -27,8 +30,15 @@ class Supervisor:
     leave at once.
     """
 
-    def __init__(self, processes: Sequence[KeptProcess], *, drain_seconds: float) -> None:
+    def __init__(
+        self,
+        processes: Sequence[KeptProcess],
+        *,
+        drain_seconds: float,
+        until_stdin_ends: bool = False,
+    ) -> None:
         self._processes = list(processes)
+        self._until_stdin_ends = until_stdin_ends
         self._drain_seconds = drain_seconds
         self._asked = asyncio.Event()
         self._now = asyncio.Event()
@@ -72,6 +82,23 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._stop)
+        if self._until_stdin_ends:
+            threading.Thread(target=self._wait_for_stdin, args=(loop,), daemon=True).start()
+
+    def _wait_for_stdin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Whoever started us holds the other end, so it closes even when they are killed.
+
+        A thread, because a loop cannot wait for a file or /dev/null.
+        """
+        while os.read(0, 4096):
+            pass
+        with contextlib.suppress(RuntimeError):  # the loop has ended before us
+            loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        """Stop without draining: nobody waits for the answers, and the next start may be near."""
+        self._asked.set()
+        self._now.set()
 
     def _stop(self) -> None:
         if self._asked.is_set():

@@ -26,9 +26,9 @@ _FIELD = re.compile(r"%(?:\([^)]*\))?[-+ #0]*(\*|\d+)?(?:\.(\*|\d+))?")
 def refuse_growth(operator: str, left: object, right: object) -> None:
     """Raise `SecurityError` when `left operator right` would be too large."""
     if operator == "%" and isinstance(left, (str, bytes)):
-        format = left if isinstance(left, str) else left.decode("latin-1")
-        refuse_wide(format)
-        size = len(format) + format.count("%") * _inside(right)
+        text = left if isinstance(left, str) else left.decode("latin-1")
+        refuse_wide(text)
+        size = len(text) + text.count("%") * _inside(right)
     elif operator == "*":
         size = _product(left, right)
     elif operator == "**":

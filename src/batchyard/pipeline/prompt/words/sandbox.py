@@ -76,8 +76,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if name == "join":
                 return limits.joined(_between(owner, *args))
             if name == "replace":
-                return limits.replaced(owner, *args, **kwargs)
+                return limits.replaced(owner, *args)
         return super().call(__context, __obj, *args, **kwargs)
+
+    def wrap_str_format(self, value: Any) -> None:
+        """Let `format` be judged as any other method of text: its fields can be of any width."""
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Of text the harmless methods, of numbers and bytes nothing."""

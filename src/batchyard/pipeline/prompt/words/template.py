@@ -59,7 +59,7 @@ class Template:
             return joined(
                 self._pieces(environment.context_class(environment, names, None, self._blocks))
             )
-        except (UnicodeEncodeError, KeyboardInterrupt):
+        except UnicodeEncodeError:
             raise
         except Exception as error:
             raise _told(error) from error
@@ -83,6 +83,7 @@ class Binding:
         self.columns = frozenset().union(*(one.columns for one in templates))
         self.whole_row = any(one.whole_row for one in templates)
         self._names = tuple(sorted(self.columns))
+        self._lacking = dict.fromkeys(self._names)
         called = set().union(*(one.functions for one in templates))
         self._functions = {name: FUNCTIONS[name] for name in sorted(called)}
 
@@ -91,7 +92,7 @@ class Binding:
         get = fields.get
         cells = {
             name: value if type(value := get(name)) is str else seen(value, name)
-            for name in (fields if self.whole_row else self._names)
+            for name in ({**self._lacking, **fields} if self.whole_row else self._names)
         }
         return {**self._functions, **cells, ROW: cells}
 
@@ -167,7 +168,7 @@ def _head(tree: nodes.Template, *, skip: bool) -> str:
 
 def _told(error: Exception) -> CannotRender:
     """What went wrong in a template, without what stands in the row."""
-    if isinstance(error, (SecurityError, OverflowError, MemoryError, RecursionError)):
+    if isinstance(error, (SecurityError, MemoryError, RecursionError)) or "MAX_RANGE" in str(error):
         return CannotRender(str(error) or type(error).__name__, of_template=True)
     if isinstance(error, (UndefinedError, TypeError)):
         return CannotRender(str(error), of_template=False)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 from collections.abc import Iterator
+from decimal import Decimal
 
 import msgspec
 from jinja2 import Undefined
@@ -39,9 +39,12 @@ class Nothing(Undefined):
 
 def seen(value: object, name: str) -> object:
     """What a template gets for the cell `value` of the column `name`."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return Nothing(name=name)
-    return value
+    return Nothing(name=name) if value is None or _is_nan(value) else value
+
+
+def _is_nan(value: object) -> bool:
+    """NaN, in whatever kind of number, is what does not equal itself."""
+    return isinstance(value, (float, Decimal)) and value != value  # noqa: PLR0124 (that is NaN)
 
 
 def as_text(value: object) -> object:
@@ -52,8 +55,8 @@ def as_text(value: object) -> object:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return "" if math.isnan(value) else str(value)
+    if isinstance(value, (float, Decimal)):
+        return "" if _is_nan(value) else str(value)
     if isinstance(value, (dict, list, tuple)):
         return as_json(value)
     if isinstance(value, (dt.date, dt.time)):
@@ -66,8 +69,11 @@ def as_text(value: object) -> object:
 
 
 def as_json(value: object) -> str:
-    """Compact JSON of `value`; NaN and what has no value are null."""
-    return _encoder.encode(value).decode()
+    """Compact JSON of `value`; NaN and what has no value are null. Raises `TypeError`."""
+    try:
+        return _encoder.encode(value).decode()
+    except RecursionError as error:
+        raise TypeError("a value is nested too deeply") from error
 
 
 def _strange(value: object) -> object:

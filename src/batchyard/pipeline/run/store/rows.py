@@ -127,6 +127,24 @@ UPDATE rows SET status = ?2, answer = ?3, raw = ?4, error_type = ?5, error = ?6,
 WHERE position = ?1 AND status = 'batched' AND batch = """
 
 
+def answered(database: Database, settled: Settled) -> Delta:
+    """Write down the answer of a live call to a row that waits, within a transaction."""
+    changed = database.run(_ANSWER, *settled)
+    assert changed == 1, f"row {settled.position} does not wait for an answer"
+    delta: Delta = Counter([settled.status])
+    delta["waiting"] -= 1
+    delta["input_tokens"] = settled.input_tokens
+    delta["output_tokens"] = settled.output_tokens
+    return delta
+
+
+_ANSWER = """
+UPDATE rows SET status = ?2, answer = ?3, raw = ?4, error_type = ?5, error = ?6, stop_reason = ?7,
+    input_tokens = input_tokens + ?8, output_tokens = output_tokens + ?9,
+    model = coalesce(?10, model), repairs = ?11, attempts = attempts + 1
+WHERE position = ?1 AND status = 'waiting'"""
+
+
 def revoke(database: Database, batch: int, positions: list[int], why: str) -> Delta:
     """Fail rows of a batch that were answered more than once, within a transaction."""
     delta: Delta = Counter()

@@ -119,6 +119,14 @@ class RunStore:
         self._do(lambda _: Delta(task=1))
         self.rewrite(task=task)
 
+    def answered(self, settled: Settled) -> None:
+        """Keep the answer of a live call to a waiting row."""
+        self._do(lambda database: rows.answered(database, settled))
+
+    def worked(self, seconds: int) -> None:
+        """A session has worked on the run for so long."""
+        self._do(lambda _: Delta(seconds=seconds))
+
     def kinds(self) -> dict[str, int]:
         """How many rows failed of each kind, the commonest first."""
         return rows.kinds(self._database)

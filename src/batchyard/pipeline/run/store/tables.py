@@ -61,13 +61,15 @@ CREATE TABLE IF NOT EXISTS batches (
 
 CREATE TABLE IF NOT EXISTS totals (
     -- Sums over `rows` (by status, and tokens), moved in the same transactions; `prepared`: all
-    -- rows of the input are here; `task`: how often what is asked was changed.
+    -- rows of the input are here; `task`: how often what is asked was changed;
+    -- `seconds`: how long sessions have worked on it.
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
 INSERT OR IGNORE INTO totals VALUES
     ('waiting', 0), ('batched', 0), ('succeeded', 0), ('errored', 0), ('canceled', 0),
-    ('expired', 0), ('input_tokens', 0), ('output_tokens', 0), ('prepared', 0), ('task', 0);
+    ('expired', 0), ('input_tokens', 0), ('output_tokens', 0), ('prepared', 0), ('task', 0),
+    ('seconds', 0);
 """
 
 

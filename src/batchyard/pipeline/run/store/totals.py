@@ -13,7 +13,8 @@ Delta = Counter[str]
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Rows by status, and tokens of all attempts. `prepared`: all rows of the input are here."""
+    """Rows by status, and tokens of all attempts. `prepared`: all rows of the input are
+    here. `seconds` is how long sessions have worked on it."""
 
     waiting: int = 0
     batched: int = 0
@@ -25,6 +26,7 @@ class Totals:
     output_tokens: int = 0
     prepared: int = 0
     task: int = 0
+    seconds: int = 0
 
     @property
     def rows(self) -> int:
@@ -33,6 +35,11 @@ class Totals:
     @property
     def failed(self) -> int:
         return self.errored + self.canceled + self.expired
+
+    @property
+    def ended(self) -> int:
+        """Rows that have ended, well or not."""
+        return self.succeeded + self.failed
 
     @property
     def left(self) -> int:

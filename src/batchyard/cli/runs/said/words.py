@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from batchyard.cli import shown, talk
+from batchyard.cli import talk
 from batchyard.cli.shown import number
+from batchyard.terminal import Text, columns
 
 LABEL = 14
 """Where the text of a line begins, under its neighbours."""
@@ -26,21 +27,21 @@ def labelled(label: str, text: str) -> str:
     return f"{label:<{LABEL - 3}}   {text}"
 
 
-def header(name: str, many: int, columns: Sequence[str], marks: talk.Marks) -> str:
+def header(name: str, many: int, there: Sequence[str], marks: talk.Marks) -> str:
     """`reviews.csv   20 000 rows · columns: id, review_text, stars, country`."""
-    if not columns:
+    if not there:
         return labelled(name, f"{number(many)} request{'s' * (many != 1)}")
-    listed = ", ".join(columns[:COLUMNS_SHOWN])
-    more = len(columns) - COLUMNS_SHOWN
+    listed = ", ".join(there[:COLUMNS_SHOWN])
+    more = len(there) - COLUMNS_SHOWN
     listed += f" and {more} more" if more > 0 else ""
     return labelled(name, f"{rows(many)} {marks.none} columns: {listed}")
 
 
-def question(used: Iterable[str], columns: Sequence[str], schema: Sequence[str] | None,
+def question(used: Iterable[str], there: Sequence[str], schema: Sequence[str] | None,
              marks: talk.Marks) -> str:  # fmt: skip
     """`prompt   uses review_text ✓     schema  sentiment, reason ✓`; columns in their order."""
     found = set(used)
-    names = [name for name in columns if name in found]
+    names = [name for name in there if name in found]
     uses = f"uses {', '.join(names)} {marks.good}" if names else "the same for every row"
     text = labelled("prompt", uses)
     return text if schema is None else f"{text}     schema  {', '.join(schema)} {marks.good}"
@@ -58,11 +59,8 @@ def table(
     not even their beginnings fit, are left out."""
     names = names[: max(1, width // (CELL_MIN + 2))]
     cells = [list(names), *([_cell(row.get(name)) for name in names] for row in values)]
-    room = _shares([max(map(len, column)) for column in zip(*cells, strict=True)], width - 2)
-    shown_cells = [
-        [_cut(cell, size, marks) for cell, size in zip(line, room, strict=True)] for line in cells
-    ]
-    return [f"  {line}".rstrip() for line in shown.columns(shown_cells)] if names else []
+    room = _shares([max(map(columns, column)) for column in zip(*cells, strict=True)], width - 2)
+    return ["  " + _line(line, room, marks) for line in cells] if names else []
 
 
 def ask(many: int) -> str:
@@ -70,13 +68,19 @@ def ask(many: int) -> str:
     return f"Run {rows(many)}?"
 
 
-def interrupted(run: str, folder: str, counts: tuple[int, int], *, command: str) -> list[str]:
+def interrupted(folder: str, counts: tuple[int, int], *, command: str) -> list[str]:
     """What Ctrl-C leaves: `counts` are the rows saved, and of these the ones since the signal."""
     saved, late = counts
+    was = "was" if late == 1 else "were"
     return [
-        f"Stopped sending new rows; {number(late)} in flight were saved.",
-        f"{rows(saved)} {'is' if saved == 1 else 'are'} in {folder}. Continue with:   {command}",
+        f"Stopped sending new rows; {number(late)} in flight {was} saved.",
+        goes_on(saved, folder, command),
     ]
+
+
+def goes_on(saved: int, folder: str, command: str) -> str:
+    """`8 428 rows are in .batchyard/run_7Q2K. Continue with:   batchyard resume`."""
+    return f"{rows(saved)} {'is' if saved == 1 else 'are'} in {folder}. Continue with:   {command}"
 
 
 def keeps_running(batches: Sequence[str]) -> str:
@@ -89,16 +93,24 @@ def keeps_running(batches: Sequence[str]) -> str:
     )
 
 
-def resumed(run: str, done: int, failed: int, left: int, marks: talk.Marks) -> str:
+def resumed(run: str, standing: tuple[int, int, int], marks: talk.Marks, *, changed: bool) -> str:
     """`run_7Q2K  8 428 done, 6 failed, 11 566 left. Prompt, model and schema unchanged ✓`."""
-    counts = f"{number(done)} done, {number(failed)} failed, {number(left)} left"
-    return f"{run}  {counts}. Prompt, model and schema unchanged {marks.good}"
+    done, failed, left = map(number, standing)
+    same = "The rows left are asked otherwise" if changed else _UNCHANGED.format(marks.good)
+    return f"{run}  {done} done, {failed} failed, {left} left. {same}"
 
 
-def wrote(path: str, many: int, added: Sequence[str]) -> str:
-    """`wrote  labelled.parquet   20 000 rows (input order) + sentiment, reason, _status`."""
-    names = f" + {', '.join(added)}" if added else ""
-    return f"wrote  {path}   {rows(many)} (input order){names}"
+_UNCHANGED = "Prompt, model and schema unchanged {}"
+
+
+def wrote(path: str, many: int, added: Sequence[str], width: int) -> list[str]:
+    """`wrote  labelled.parquet   20 000 rows (input order) + sentiment, reason, _status, …`."""
+    line, names = f"wrote  {path}   {rows(many)} (input order)", f"+ {', '.join(added)}"
+    if not added:
+        return [line]
+    if len(line) + 1 + len(names) <= width:
+        return [f"{line} {names}"]
+    return [line, f"       {names}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +178,21 @@ def _cell(value: object) -> str:
     return f'"{text}"' if isinstance(value, str) and " " in text else text
 
 
-def _cut(text: str, size: int, marks: talk.Marks) -> str:
-    if len(text) <= size:
-        return text
+def _line(cells: Sequence[str], room: Sequence[int], marks: talk.Marks) -> str:
+    fitted = [_cut(cell, size, marks) for cell, size in zip(cells, room, strict=True)]
+    padded = [cell + " " * (size - columns(cell)) for cell, size in zip(fitted, room, strict=True)]
+    return "  ".join(padded).rstrip()
+
+
+def _cut(cell: str, size: int, marks: talk.Marks) -> str:
+    """The beginning of a cell, its closing quote kept."""
+    if columns(cell) <= size:
+        return cell
     end = "..." if marks.range == "-" else "…"
-    quote = '"' if text.startswith('"') else ""
-    return text[: size - len(end) - len(quote)].rstrip() + end + quote
+    end += '"' if cell.startswith('"') else ""
+    text = Text(cell)
+    text.truncate(size - len(end), overflow="crop")
+    return text.plain.rstrip() + end
 
 
 def _shares(wanted: Sequence[int], width: int) -> list[int]:
@@ -184,8 +205,6 @@ def _shares(wanted: Sequence[int], width: int) -> list[int]:
     return room
 
 
-def dry(rendered: Iterable[tuple[int, str]]) -> Iterator[str]:
-    """Rendered rows, each under its number from 1."""
-    for position, text in rendered:
-        yield f"-- row {number(position + 1)} {'-' * 60}"
-        yield text
+def ruled(text: str, width: int) -> str:
+    """A line across the terminal that says what follows."""
+    return f"-- {text} ".ljust(min(width, 80), "-")

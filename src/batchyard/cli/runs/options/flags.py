@@ -1,18 +1,16 @@
-"""What the user asked for: every option of `run` and `estimate`, and the one value they become."""
+"""The options of a run's verbs on the command line, in the groups in which help lists them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from batchyard.cli.display import Mode
 from batchyard.cli.options import DEFAULT_SERVER, ServerUrl, json_options
-from batchyard.cli.runs.values import Amount, FailOn, Parameter, Positive, Tolerance, Turn
+from batchyard.cli.runs.options.values import Amount, FailOn, Parameter, Positive, Turn
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,129 +18,6 @@ SAMPLE_ROWS = 5
 
 FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow", "requests", "openai")
 """What can be read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
-    """Where rows go: a server's address, or engines for a server of the run's own."""
-
-    server: str | None
-    engines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is asked of each row, as the options say it; `Task.make` checks it."""
-
-    prompt: str | None
-    prompt_file: Path | None
-    system: str | None
-    turn: tuple[tuple[str, str], ...]
-    model: str | None
-    schema: str | None
-    image: tuple[str, ...]
-    document: tuple[str, ...]
-    tools: Path | None
-    param: tuple[tuple[str, object], ...]
-    max_tokens: int | None
-    cache_prefix: bool
-    as_tool: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """Which rows, and how to read them."""
-
-    file: str
-    format: str | None
-    encoding: str
-    id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where the answers go, and what stands beside them. `meta_prefix` is None for no meta."""
-
-    output: str | None
-    force: bool
-    raw: bool
-    meta_prefix: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How rows are sent, how often again, and what may be spent on it."""
-
-    batch_size: int | None
-    in_process: int
-    repair: int
-    max_cost: float | None
-    max_tokens_total: int | None
-    max_hours: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
-    """How the verb behaves: what it asks, what it prints, when it fails."""
-
-    sample: int
-    yes: bool
-    dry_run: bool
-    again: str | None
-    fail_on: Tolerance
-    mode: Mode
-    as_json: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """All of it."""
-
-    input: Input
-    question: Question
-    where: Where
-    target: Target
-    pace: Pace
-    manner: Manner
-
-
-def asked(flags: dict[str, Any]) -> Asked:
-    """The options as one value; raises `click.UsageError` where two exclude each other."""
-    flags = dict(flags)
-    if flags["prompt"] is not None and flags["prompt_file"] is not None:
-        raise click.UsageError("--prompt and --prompt-file exclude each other")
-    if flags.pop("no_meta"):
-        flags["meta_prefix"] = None
-    if flags.pop("no_sample"):
-        flags["sample"] = 0
-    new, only_missing = flags.pop("new"), flags.pop("only_missing")
-    if new and only_missing:
-        raise click.UsageError("--new and --only-missing exclude each other")
-    flags["again"] = "new" if new else "only-missing" if only_missing else None
-    flags["as_json"] = flags["as_json"] or flags["mode"] == "json"
-
-    def take(kind: Any) -> Any:
-        return kind(**{name: flags[name] for name in kind.__dataclass_fields__})
-
-    return Asked(
-        input=take(Input),
-        question=take(Question),
-        where=where(flags["server"], flags["engines"]),
-        target=take(Target),
-        pace=take(Pace),
-        manner=take(Manner),
-    )
-
-
-def where(server: str | None, engines: tuple[str, ...]) -> Where:
-    """Engines go before a server that only the environment names."""
-    source = click.get_current_context().get_parameter_source("server")
-    if engines and source is click.core.ParameterSource.COMMANDLINE:
-        raise click.UsageError(
-            "--server and --engine exclude each other: rows go to a server, or to engines under a "
-            "server of this run's own"
-        )
-    return Where(server=None if engines else server, engines=engines)
 
 
 def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -178,7 +53,13 @@ _question_options = stacked(
                  "cache on demand."),
 )  # fmt: skip
 
-place_options = stacked(
+place_again_options = stacked(
+    click.option("--server", type=ServerUrl(), help="Another server than before."),
+    click.option("--engine", "engines", metavar="SPEC", multiple=True, help="Engines under a "
+                 "server of the run's own, instead. Repeat it for more."),
+)  # fmt: skip
+
+_place_options = stacked(
     click.option("--server", type=ServerUrl(), envvar=["BATCHYARD_SERVER", "ANTHROPIC_BASE_URL"],
                  default=DEFAULT_SERVER, show_default=True, show_envvar=True,
                  help="The server the rows go to, as batches."),
@@ -195,7 +76,12 @@ _input_options = stacked(
                  "unique before anything is sent."),
 )  # fmt: skip
 
-target_options = stacked(
+target_again_options = stacked(
+    click.option("-o", "--output", metavar="FILE", help="Another output than before."),
+    click.option("--force", is_flag=True, help="Replace an output that the run did not write."),
+)  # fmt: skip
+
+_target_options = stacked(
     click.option("-o", "--output", metavar="FILE", help="Where the answers go; - is standard "
                  "output.  [default: FILE.labelled.*]"),
     click.option("--force", is_flag=True, help="Replace an output that exists."),
@@ -250,6 +136,6 @@ _manner_options = stacked(
 
 run_options = stacked(
     click.argument("file", metavar="FILE"),
-    _question_options, place_options, target_options, _input_options, _pace_options,
+    _question_options, _place_options, _target_options, _input_options, _pace_options,
     _manner_options, json_options,
 )  # fmt: skip

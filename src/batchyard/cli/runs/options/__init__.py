@@ -1,0 +1,1 @@
+"""The options of a run's verbs: declared, read, and put together to one value."""

@@ -1,0 +1,1 @@
+"""What is asked of each row: templates, schema, media, keys, answers."""

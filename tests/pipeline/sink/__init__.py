@@ -1,0 +1,1 @@
+"""Sinks: what is written is what was given, whole or not at all."""

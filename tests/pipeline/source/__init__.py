@@ -1,0 +1,1 @@
+"""Sources: every format gives its rows, and every fault its words."""
