@@ -8,7 +8,6 @@ from batchyard.errors import CapReached
 from batchyard.pipeline.estimate.budget import Budget, Spent
 from batchyard.pipeline.estimate.caps import Caps
 from batchyard.pipeline.run import Options
-from batchyard.pipeline.run.allowance import Capped
 from tests.pipeline.run.conftest import Bench
 
 
@@ -59,14 +58,13 @@ async def test_room_that_a_settled_batch_frees_is_used(bench: Bench) -> None:
 
 
 async def test_a_real_budget_stops_the_run_under_its_cap_and_lets_it_go_on(bench: Bench) -> None:
-    def capped(tokens: int) -> Capped:
-        store = bench.store.totals
-        spent = Spent(store.succeeded, store.succeeded, store.input_tokens, store.output_tokens)
-        budget = Budget(
-            Caps(max_tokens_total=tokens), rows=10, max_tokens=10, price=None, model="tiny",
-            spent=spent,
-        )  # fmt: skip
-        return Capped(budget, lambda: 0.1)
+    def capped(tokens: int) -> Budget:
+        done = bench.store.totals
+        spent = Spent(done.succeeded, done.succeeded, done.input_tokens, done.output_tokens)
+        caps = Caps(max_tokens_total=tokens)
+        return Budget(
+            caps, rows=10, max_tokens=10, price=None, model="tiny", hours=lambda: 0.1, spent=spent
+        )
 
     with pytest.raises(CapReached, match="--max-tokens-total"):
         await bench.finish(allowance=capped(100))
