@@ -9,7 +9,6 @@ from typing import Any, Self
 import msgspec
 
 from batchyard.errors import BadPrompt
-from batchyard.pipeline.prompt import answer
 from batchyard.pipeline.prompt.answer import Answers, Reading
 from batchyard.pipeline.prompt.asked import asked
 from batchyard.pipeline.prompt.task import Task
@@ -70,14 +69,14 @@ class ReadyMade:
         return self._answers.read(message)
 
     def repaired(self, params: bytes, raw: str, why: str) -> bytes:
-        """As of a task; never needed, since text always fits."""
-        return answer.repaired(params, raw, why)
+        """The same again: nothing is added to what somebody else has made."""
+        return params
 
     def rendered(self, fields: Fields, *, position: int = 0) -> str:
         """The params of a row, laid out."""
         return msgspec.json.format(msgspec.json.encode(fields["params"])).decode()
 
-    def difference(self, other: Task | ReadyMade) -> list[str]:
+    def difference(self, other: object) -> list[str]:
         """Lines of a diff, [] when both ask the same."""
         if isinstance(other, ReadyMade):
             return []

@@ -61,8 +61,8 @@ CREATE TABLE IF NOT EXISTS batches (
 
 CREATE TABLE IF NOT EXISTS totals (
     -- Sums over `rows` (by status, and tokens), moved in the same transactions; `prepared`: all
-    -- rows of the input are here; `task`: how often what is asked was changed;
-    -- `seconds`: how long sessions have worked on it.
+    -- rows of the input are here; `task`: how often what is asked was changed; `seconds`: how long
+    -- sessions have worked on it.
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
