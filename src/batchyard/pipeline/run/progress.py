@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,35 +66,31 @@ class Meter:
         self._run = run
         self._speed = Speed()
         self._live: dict[int, RequestCounts] = {}
+        self._seen: dict[int, RequestCounts] = {}
         self._engines: tuple[EngineState, ...] = ()
 
     def saw(self, batch: int, counts: RequestCounts) -> None:
         """What the server counts of a batch whose answers are not all here."""
-        self._live[batch] = counts
+        self._live[batch] = self._seen[batch] = counts
 
-    def took(self, batch: int, succeeded: int, failed: int) -> None:
-        """So many of its answers are here now: they are in the totals, not on the server."""
-        counts = self._live.get(batch)
-        if counts is not None:
-            self._live[batch] = RequestCounts(
-                counts.processing,
-                max(0, counts.succeeded - succeeded),
-                max(0, counts.errored - failed),
-                0,
-                0,
-            )
+    def took(self, batch: int, rows: int, failed: int) -> None:
+        """So many of its rows have come by now, so many of them failed: they are in the totals,
+        and not on the server any more."""
+        seen = self._seen.get(batch)
+        if seen is not None:
+            all_bad = seen.errored + seen.canceled + seen.expired
+            bad = max(0, all_bad - failed)
+            good = max(0, seen.succeeded + all_bad - rows - bad)
+            self._live[batch] = RequestCounts(seen.processing, good, bad, 0, 0)
 
     def gone(self, batch: int) -> None:
         """The batch has no answers left that are not here."""
         self._live.pop(batch, None)
+        self._seen.pop(batch, None)
 
     def engines(self, engines: Sequence[EngineState]) -> None:
         """How the engines are, where the server tells."""
         self._engines = tuple(engines)
-
-    @property
-    def live(self) -> Mapping[int, RequestCounts]:
-        return self._live
 
     def stalled(self, now: float) -> bool:
         """Whether nothing has moved for a while."""
@@ -112,6 +108,7 @@ class Meter:
         rate = speed.per_second
         moving = state in ("submitting", "running", "collecting")
         ended = totals.succeeded + totals.failed
+        left = totals.rows - succeeded - failed
         return Progress(
             run=self._run,
             state=state,
@@ -126,7 +123,7 @@ class Meter:
             rate=rate,
             input_rate=_tokens(rate, totals.input_tokens, ended),
             output_rate=_tokens(rate, totals.output_tokens, ended),
-            eta=speed.eta(totals.rows - succeeded - failed) if moving else None,
+            eta=speed.eta(left) if moving and left else None,
         )
 
     def _state(self, now: float, totals: Totals) -> tuple[State, str]:

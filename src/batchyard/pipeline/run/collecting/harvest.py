@@ -58,7 +58,7 @@ class Harvest:
             return self.lose(batch)
 
         async def breathe(taken: Taken) -> None:
-            self._meter.took(batch.seq, taken.succeeded, taken.failed)
+            self._meter.took(batch.seq, taken.rows + taken.again, taken.failed)
             await self._breathe()
 
         return self.settle_up(batch, await self._collector(batch).take(path, breathe))
