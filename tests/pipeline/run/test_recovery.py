@@ -11,17 +11,12 @@ import pytest
 
 from batchyard.clock import SECOND
 from batchyard.errors import (
-    AuthenticationFailed,
-    CapReached,
     DiskFull,
     NoRun,
     RateLimited,
     RunChanged,
-    ServerUnreachable,
     ServiceUnavailable,
 )
-from batchyard.pipeline.estimate.budget import Budget, Spent
-from batchyard.pipeline.estimate.caps import Caps
 from batchyard.pipeline.run import Options, RunStore
 from batchyard.pipeline.run.store.tables import Database
 from tests.pipeline.run.conftest import Bench
@@ -221,86 +216,6 @@ async def test_a_planned_batch_is_not_bound_to_the_server_it_was_planned_for(
     assert {one.server for one in bench.store.batches()} == {"http://other"}
 
 
-async def test_a_busy_server_is_waited_for_as_long_as_it_says(bench: Bench) -> None:
-    bench.server.fail("create", RateLimited("too many batches", retry_after=47))
-    await bench.finish()
-    waits = [one for one in bench.seen if one.state == "waiting for server"]
-    assert waits
-    assert waits[0].reason == "too many batches"
-    assert bench.clock.monotonic() >= 47
-    assert set(bench.server.asked.values()) == {1}
-
-
-async def test_submit_alone_waits_for_a_busy_server(bench: Bench) -> None:
-    bench.server.fail("create", None, RateLimited("too many batches", retry_after=47))
-    runner = bench.runner()
-    await runner.prepare()
-    assert await runner.submit() == 3
-    assert 47 in bench.clock.waits
-
-
-async def test_a_batch_that_was_surely_refused_is_sent_without_a_look(tmp_path: Path) -> None:
-    bench = elsewhere(tmp_path)
-    bench.server.fail("create", RateLimited("busy", retry_after=1))
-    bench.server.fail("list", AssertionError("looked"))
-    await bench.finish()
-    bench.die()
-
-
-async def test_a_batch_that_the_server_will_not_have_leaves_its_rows_waiting(
-    bench: Bench,
-) -> None:
-    bench.server.fail("create", AuthenticationFailed("no such key"))
-    with pytest.raises(AuthenticationFailed):
-        await bench.finish()
-    assert (bench.store.totals.waiting, bench.store.totals.batched) == (10, 0)
-    assert bench.store.batches() == []
-    outcomes = await bench.finish()
-    assert {one.attempts for one in outcomes} == {1}
-
-
-@pytest.mark.parametrize("call", ["retrieve", "results", "results piece"])
-async def test_a_server_that_is_gone_for_minutes_is_waited_for_and_that_is_said(
-    bench: Bench, call: str
-) -> None:
-    bench.server.fail(call, None, *[ServerUnreachable("cannot reach it")] * 40)
-    outcomes = await bench.finish()
-    assert len(outcomes) == 10
-    reasons = {one.reason for one in bench.seen if one.state == "waiting for server"}
-    assert "cannot reach it; next try in 10 s" in reasons
-
-
-async def test_a_server_that_stays_away_is_given_up_and_nothing_is_lost(bench: Bench) -> None:
-    bench.server.fail("retrieve", None, *[ServerUnreachable("cannot reach it")] * 100)
-    with pytest.raises(ServerUnreachable):
-        await bench.finish()
-    bench.die()
-    bench.server.fail("retrieve")
-    await bench.finish()
-    assert set(bench.server.asked.values()) == {1}
-
-
-async def test_a_server_that_was_never_there_is_told_at_once(bench: Bench) -> None:
-    bench.server.fail("liveness", ServerUnreachable("cannot reach it"))
-    with pytest.raises(ServerUnreachable):
-        await bench.finish()
-    assert bench.clock.waits == [0] * len(bench.clock.waits)
-
-
-async def test_a_batch_the_server_forgot_fails_its_rows_as_lost(bench: Bench) -> None:
-    runner = bench.runner()
-    await runner.prepare()
-    await runner.submit()
-    del bench.server.batches["msgbatch_2"]
-    await runner.run()
-    lost_rows = list(bench.store.failed())
-    assert [one.position for one in lost_rows] == [4, 5, 6, 7]
-    assert {one.error_type for one in lost_rows} == {"lost"}
-    assert "does not know msgbatch_2 any more" in str(lost_rows[0].error)
-    assert runner.retry(["lost"]) == 4
-    assert len(await bench.finish()) == 10
-
-
 async def test_batches_at_another_server_are_not_forgotten(bench: Bench) -> None:
     bench.options = Options(batch_size=4, in_process_max=2)
     runner = bench.runner()
@@ -324,126 +239,6 @@ async def test_a_cancel_loses_nothing(bench: Bench) -> None:
     bench.die()
     await bench.finish()
     assert set(bench.server.asked.values()) == {1}
-
-
-class Purse:
-    """Room for so many rows; with `frees`, what a settled batch had set aside is free again."""
-
-    def __init__(self, rows: int, *, frees: bool = False) -> None:
-        self.room = rows
-        self.frees = frees
-        self.held: dict[int, int] = {}
-
-    def fitting(self, sizes: object) -> int:
-        return min(len(list(sizes)), self.room)  # type: ignore[call-overload]
-
-    def reserve(self, batch: int, rows: int, body_bytes: int) -> None:
-        assert body_bytes > 0
-        if rows > self.room:
-            raise CapReached("no room")
-        self.hold(batch, rows, body_bytes)
-
-    def hold(self, batch: int, rows: int, body_bytes: int) -> None:
-        self.room -= rows
-        self.held[batch] = rows
-
-    def settle(self, batch: int, *, rows: int, answers: int, **tokens: int) -> None:
-        assert answers <= rows
-        assert tokens.keys() == {"input_tokens", "output_tokens"}
-        rows_held = self.held.pop(batch)
-        self.room += rows_held * self.frees
-
-
-async def test_a_cap_stops_the_run_when_what_was_sent_is_here(bench: Bench) -> None:
-    purse = Purse(6)
-    with pytest.raises(CapReached, match="no room"):
-        await bench.finish(allowance=purse)
-    assert [len(held.requests) for held in bench.server.held()] == [4, 2]
-    assert (bench.store.totals.succeeded, bench.store.totals.waiting) == (6, 4)
-    assert purse.held == {}
-    bench.die()
-    assert len(await bench.finish()) == 10
-    assert set(bench.server.asked.values()) == {1}
-
-
-async def test_room_that_a_settled_batch_frees_is_used(bench: Bench) -> None:
-    purse = Purse(5, frees=True)
-    assert len(await bench.finish(allowance=purse)) == 10
-    assert [len(held.requests) for held in bench.server.held()] == [4, 1, 4, 1]
-
-
-async def test_a_real_budget_stops_the_run_under_its_cap_and_lets_it_go_on(bench: Bench) -> None:
-    def capped(tokens: int) -> Budget:
-        store = bench.store.totals
-        spent = Spent(store.succeeded, store.succeeded, store.input_tokens, store.output_tokens)
-        return Budget(
-            Caps(max_tokens_total=tokens), rows=10, max_tokens=10, price=None, model="tiny",
-            hours=lambda: 0.1, spent=spent,
-        )  # fmt: skip
-
-    with pytest.raises(CapReached, match="--max-tokens-total"):
-        await bench.finish(allowance=capped(100))
-    done = bench.store.totals.succeeded
-    assert 0 < done < 10
-    assert bench.store.totals.input_tokens + bench.store.totals.output_tokens <= 100
-    bench.die()
-    assert len(await bench.finish(allowance=capped(10_000))) == 10
-
-
-async def test_batches_of_an_earlier_session_count_against_the_cap(bench: Bench) -> None:
-    runner = bench.runner()
-    await runner.prepare()
-    bench.options = Options(batch_size=4)
-    await runner.submit()
-    bench.die()
-    purse = Purse(20)
-    await bench.finish(allowance=purse)
-    assert (purse.room, purse.held) == (10, {})
-
-
-def only_line(lines: list[str], position: int) -> list[str]:
-    return [line for line in lines if f'-{position}"' in line]
-
-
-async def test_a_row_without_a_line_is_lost_and_named(bench: Bench) -> None:
-    bench.server.mend = lambda lines: [line for line in lines if line not in only_line(lines, 2)]
-    outcomes = await bench.finish()
-    row = outcomes[2]
-    assert (row.status, row.error_type) == ("errored", "lost")
-    assert f"{bench.store.manifest.tag}-1-2" in str(row.error)
-    assert bench.store.kinds() == {"lost": 1}
-
-
-async def test_a_row_with_two_lines_takes_none_of_them(bench: Bench) -> None:
-    bench.server.mend = lambda lines: lines + only_line(lines, 2)
-    outcomes = await bench.finish()
-    assert (outcomes[2].error_type, outcomes[2].answer) == ("lost", None)
-    assert "more than once" in str(outcomes[2].error)
-    assert bench.store.kinds() == {"lost": 1}
-    assert bench.store.totals.succeeded == 9
-
-
-@pytest.mark.parametrize("name", ["who-1-2", "{tag}-1-02", "{tag}-1-9", "{tag}-2-2", "{tag}-1-"])
-async def test_a_line_of_nobody_is_nobodys_answer(bench: Bench, name: str) -> None:
-    wrong = name.format(tag=bench.store.manifest.tag)
-    right = f"{bench.store.manifest.tag}-1-2"
-    bench.server.mend = lambda lines: [
-        line.replace(f'"{right}"', f'"{wrong}"').replace("ROW 2", "SWAPPED") for line in lines
-    ]
-    runner = bench.runner()
-    await runner.prepare()
-    await runner.submit()
-    await runner.wait()
-    assert (await runner.collect()).unknown == (wrong,)
-    outcomes = list(bench.store.outcomes())
-    assert [one.position for one in outcomes if one.error_type == "lost"] == [2]
-    assert f'one for "{wrong}"' in str(outcomes[2].error)
-    assert "SWAPPED" not in str([one.answer for one in outcomes])
-
-
-async def test_a_line_that_is_no_result_is_a_row_lost(bench: Bench) -> None:
-    bench.server.mend = lambda lines: ["<html>" if x in only_line(lines, 2) else x for x in lines]
-    assert [one.error_type for one in await bench.finish()].count("lost") == 1
 
 
 async def test_a_full_disk_stops_the_run_with_everything_in_place(

@@ -190,6 +190,26 @@ async def test_only_missing_keeps_answers_and_asks_the_others_the_new_way(bench:
     assert await bench.finish() == after
 
 
+async def test_a_run_whose_rows_were_not_all_read_can_be_asked_otherwise_too(
+    bench: Bench,
+) -> None:
+    params_of = Ask.params_of
+
+    class Broken(Ask):
+        def params_of(self, fields: Any, *, position: int) -> bytes:
+            if position == 7:
+                raise BadInput("row 8 cannot be asked")
+            return params_of(self, fields, position=position)
+
+    bench.task = Broken()
+    with pytest.raises(BadInput):
+        await bench.finish()
+    assert bench.store.totals.prepared == 0
+    bench.task = Ask("Shout")
+    assert await bench.runner().prepare(only_missing=True) == 10
+    assert len(await bench.finish()) == 10
+
+
 async def test_only_missing_of_one_kind_leaves_other_failures_alone(bench: Bench) -> None:
     bench.server.answer = lambda name, params: (
         {

@@ -112,6 +112,7 @@ class Meter:
         rate = speed.per_second
         moving = state in ("submitting", "running", "collecting")
         ended = totals.succeeded + totals.failed
+        left = totals.rows - succeeded - failed
         return Progress(
             run=self._run,
             state=state,
@@ -126,7 +127,7 @@ class Meter:
             rate=rate,
             input_rate=_tokens(rate, totals.input_tokens, ended),
             output_rate=_tokens(rate, totals.output_tokens, ended),
-            eta=speed.eta(totals.rows - succeeded - failed) if moving else None,
+            eta=speed.eta(left) if moving and left else None,
         )
 
     def _state(self, now: float, totals: Totals) -> tuple[State, str]:

@@ -70,13 +70,14 @@ class Runner:
         """
         store, source, task = self._store, self._source, self._task
         self._say("preparing")
-        if only_missing and store.totals.prepared:
+        if only_missing:
             check_input(store, source)
-            await preparing.ask_otherwise(store, source, task, kinds, self._breathe)
         else:
             preparing.check_unchanged(store, source, task)
-            if not store.totals.prepared:
-                await preparing.enter(store, source, task, self._breathe)
+        if not store.totals.prepared:
+            await preparing.enter(store, source, task, self._breathe)
+        if only_missing:
+            await preparing.ask_otherwise(store, source, task, kinds, self._breathe)
         return store.totals.waiting
 
     async def submit(self) -> int:
