@@ -13,7 +13,7 @@ from batchyard.pipeline.run import RunStore
 from tests.pipeline.another_server.faults import Faults
 from tests.pipeline.another_server.process import ROOT, Process, started
 
-ROWS = 1_500
+ROWS = 3_000
 KILLS = 5
 SECONDS_MAX = 120
 
@@ -60,7 +60,7 @@ def test_a_run_killed_five_times_asks_no_row_twice(tmp_path: Path, seed: int) ->
     (state := tmp_path / "server").mkdir()
     with started(state, faults=faults) as server:
         kills = 0
-        while not lives(home, server.url, file, dice.randrange(1, 18) if kills < KILLS else None):
+        while not lives(home, server.url, file, dice.randrange(1, 15) if kills < KILLS else None):
             kills += 1
             server.turn(lose_creates=dice.randrange(2))
         assert kills == KILLS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,10 +91,6 @@ class Meter:
     def engines(self, engines: Sequence[EngineState]) -> None:
         """How the engines are, where the server tells."""
         self._engines = tuple(engines)
-
-    @property
-    def live(self) -> Mapping[int, RequestCounts]:
-        return self._live
 
     def stalled(self, now: float) -> bool:
         """Whether nothing has moved for a while."""
