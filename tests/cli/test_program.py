@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -161,6 +163,21 @@ def test_the_version_is_one_line(alone: Shell) -> None:
 )
 def test_every_error_has_its_exit_code(error: BaseException, code: int) -> None:
     assert failures.exit_code(error) == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.ENOSPC, "No space left on device", "rows.db"),
+        sqlite3.OperationalError("database or disk is full"),
+    ],
+)
+def test_a_full_disk_is_no_defect(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    assert failures.tell(error, []) == failures.INTERNAL
+    told = capsys.readouterr().err
+    assert "what was written before is kept" in told
+    assert "batchyard resume" in told
 
 
 def test_strangers_words_cannot_steer_the_terminal(

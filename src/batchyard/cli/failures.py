@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -109,6 +110,12 @@ def _described(error: BaseException, arguments: list[str]) -> dict[str, str]:
             "fix": error.fix or "",
             "docs": error.docs or help_of(arguments),
         }
+    if _is_full_disk(error):
+        return {
+            "code": "storage",
+            "message": f"the disk takes no more: {error}; what was written before is kept",
+            "fix": "free some space, then go on: batchyard resume",
+        }
     if isinstance(error, OSError) and error.filename:
         message = f"{os.fsdecode(error.filename)}: {error.strerror}"
         return {"code": "file", "message": message, "docs": help_of(arguments)}
@@ -117,6 +124,13 @@ def _described(error: BaseException, arguments: list[str]) -> dict[str, str]:
         "message": f"internal error: {type(error).__name__}: {error}",
         "fix": "run it again with --debug and report what it prints",
     }
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    """Whether there was no room left, as the system or SQLite says it."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return type(error).__module__ == "sqlite3" and "full" in str(error)
 
 
 def _usage(error: click.UsageError) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from batchyard.pipeline.row import Fields, Outcome
 
@@ -13,10 +14,8 @@ META = (
 )  # fmt: skip
 """What is told of every row beside its answer; each name is written behind a prefix."""
 
-_meta: Mapping[str, Callable[[Outcome], object]] = {
-    name: lambda outcome, name=name: getattr(outcome, name)  # type: ignore[misc] # bound here
-    for name in META
-}
+_meta = attrgetter(*META)
+_NO_META = (None,) * len(META)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Labelling:
         answer = None if outcome is None else outcome.answer
         values += [None if answer is None else answer.get(name) for name in self.answer]
         if self.prefix is not None:
-            values += [None if outcome is None else _meta[name](outcome) for name in META]
+            values += _NO_META if outcome is None else _meta(outcome)
         return values
 
 

@@ -150,3 +150,10 @@ def test_what_was_written_is_told_on_two_lines_where_one_is_too_wide() -> None:
         "wrote  out.csv   20 000 rows (input order)",
         "       + sentiment, _status, …",
     ]
+
+
+def test_a_long_reason_is_wrapped_under_its_beginning() -> None:
+    assert words.wrapped("  failed: ", "Answer stopped at max_tokens\nbefore it closed", 40) == [
+        "  failed: Answer stopped at max_tokens",
+        "          before it closed",
+    ]

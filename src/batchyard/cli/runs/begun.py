@@ -12,7 +12,7 @@ from batchyard.cli.runs.options.asked import Input
 from batchyard.cli.runs.output import STDOUT
 from batchyard.cli.runs.place import Place
 from batchyard.cli.runs.said.words import Group
-from batchyard.errors import BatchyardError
+from batchyard.errors import BatchyardError, StorageError
 
 if TYPE_CHECKING:
     from batchyard.pipeline.estimate.budget import Budget
@@ -184,6 +184,8 @@ def discarded_if_empty(store: RunStore) -> Iterator[None]:
     """Leave no folder behind for a run that a fault stopped before anything was sent."""
     try:
         yield
+    except StorageError:
+        raise  # what was written down is gone on from when there is room
     except BaseException:
         if not store.batches() and not store.totals.succeeded and not store.totals.failed:
             store.discard()

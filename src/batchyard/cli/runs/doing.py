@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from batchyard.cli import failures
+from batchyard.cli import extras, failures
 from batchyard.cli.runs import finding, stored
 from batchyard.cli.runs.begun import KEPT, Begun, begun, discarded_if_empty, kept
 from batchyard.cli.runs.estimating import estimated, sampled
@@ -18,7 +18,7 @@ from batchyard.cli.runs.options.asked import Asked
 from batchyard.cli.runs.place import place
 from batchyard.cli.runs.prepared import Prepared, prepared
 from batchyard.cli.runs.said.telling import Telling
-from batchyard.errors import CapReached
+from batchyard.errors import CapReached, ConfigurationError
 
 if TYPE_CHECKING:
     from batchyard.pipeline.estimate.estimate import Estimate
@@ -32,6 +32,11 @@ def run(asked: Asked) -> int:
 
 def estimate(asked: Asked, compared: Sequence[str]) -> int:
     """`batchyard estimate`; returns the exit code."""
+    if compared and not extras.installed("prices"):
+        raise ConfigurationError(
+            "--compare needs list prices, which are not installed here; nothing was sent",
+            fix="pip install 'batchyard[prices]'",
+        )
     return _Doing(asked, stops=True, compared=tuple(compared)).do()
 
 

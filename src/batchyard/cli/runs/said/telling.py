@@ -79,7 +79,7 @@ class Telling:
             names += begun.labelling.answer
             self._say(*words.table(names, table, talk.width(), self._marks), "")
         for reason in dict.fromkeys(one.error for one in sample.outcomes if one.error):
-            self._say(f"  failed: {reason}", "")
+            self._say(*words.wrapped("  failed: ", reason, talk.width()), "")
         self._event(
             "sample",
             asked=sample.asked,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,6 +62,14 @@ def table(
     cells = [list(names), *([_cell(row.get(name)) for name in names] for row in values)]
     room = _shares([max(map(columns, column)) for column in zip(*cells, strict=True)], width - 2)
     return ["  " + _line(line, room, marks) for line in cells] if names else []
+
+
+def wrapped(label: str, text: str, width: int) -> list[str]:
+    """A text behind its label, on as many lines as it needs."""
+    return textwrap.wrap(
+        " ".join(text.split()), max(width, 2 * len(label)),
+        initial_indent=label, subsequent_indent=" " * len(label), break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def ask(many: int) -> str:

@@ -58,5 +58,11 @@ class Prices:
         if model not in self._listed:
             from batchyard.pipeline.estimate.prices.public import listed
 
-            self._listed[model] = listed(model)
+            try:
+                self._listed[model] = listed(model)
+            except ModuleNotFoundError as error:
+                if error.name != "genai_prices":
+                    raise
+                # The lists are an extra: without them a price is not known, which stops nobody.
+                self._listed[model] = None
         return self._listed[model]
