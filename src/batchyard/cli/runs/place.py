@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FOLDER = "server"
 
+ENGINES_SECONDS, _LOOK_SECONDS = 5.0, 0.1
+"""How long the first words of a new server's engines are waited for, and how often looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -67,7 +70,19 @@ async def place(where: Where, run_folder: Path) -> AsyncIterator[Place]:
         EmbeddedServer(run_folder / FOLDER, where.engines) as own,
         Client(own.url) as client,
     ):
-        yield Place(client, await client.readiness(), own)
+        yield Place(client, await _heard_of(client), own)
+
+
+async def _heard_of(client: Client) -> Readiness | None:
+    """How a server is that has just started: it accepts work before its engines have spoken."""
+    readiness = await client.readiness()
+    for _ in range(round(ENGINES_SECONDS / _LOOK_SECONDS)):
+        engines = readiness.engines if readiness else []
+        if readiness is None or (engines and all(one.state != "starting" for one in engines)):
+            break
+        await client.clock.sleep(_LOOK_SECONDS)
+        readiness = await client.readiness()
+    return readiness
 
 
 async def _reached(client: Client) -> Readiness | None:
