@@ -12,7 +12,7 @@ from batchyard.cli import session
 from batchyard.cli.runs.options.asked import Where
 from batchyard.client import Client
 from batchyard.client.readiness import EngineState, Readiness
-from batchyard.errors import AuthenticationFailed, BadPrompt, PermissionDenied
+from batchyard.errors import AuthenticationFailed, BadPrompt, PermissionDenied, ServerUnreachable
 
 if TYPE_CHECKING:
     from batchyard.pipeline.embedded import EmbeddedServer
@@ -67,7 +67,24 @@ async def place(where: Where, run_folder: Path) -> AsyncIterator[Place]:
         EmbeddedServer(run_folder / FOLDER, where.engines) as own,
         Client(own.url) as client,
     ):
-        yield Place(client, await client.readiness(), own)
+        readiness = await client.readiness()
+        _refuse_silent(readiness)
+        yield Place(client, readiness, own)
+
+
+def _refuse_silent(readiness: Readiness | None) -> None:
+    """Raise `ServerUnreachable` where none of the engines behind addresses answers.
+
+    Later on a silent engine is waited for; at the start it more often is a wrong address.
+    """
+    engines = readiness.engines if readiness else []
+    silent = [one for one in engines if one.url and one.reason and one.state != "up"]
+    if engines and len(silent) == len(engines):
+        reasons = "; ".join(one.reason for one in silent)
+        raise ServerUnreachable(
+            f"no engine answers: {reasons}; nothing was sent",
+            fix="start it, or name another with --engine",
+        )
 
 
 async def _reached(client: Client) -> Readiness | None:
