@@ -18,7 +18,7 @@ import pytest
 
 from tests.live.conftest import Serve
 from tests.live.harness.serving import clean_environment, free_port
-from tests.live.harness.waiting import eventually
+from tests.live.harness.waiting import eventually, throughout
 
 SLOW = "simulator:latency=100ms,slots=8,seed=7"
 ASK = (
@@ -168,6 +168,7 @@ def test_ctrl_c_twice_ends_it_at_once(here: Path) -> None:
     for line in process.stdout:
         if json.loads(line).get("batches_in_process"):
             break
+    throughout(lambda: process.poll() is None, seconds=2)  # until engines have something to do
 
     def ended() -> bool:
         if process.poll() is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchyard.cli import session
+from batchyard.cli.runs.interrupts import Stops
 from batchyard.cli.runs.options.asked import Where
 from batchyard.client import Client
 from batchyard.client.readiness import EngineState, Readiness
@@ -26,6 +27,7 @@ class Place:
 
     client: Client
     readiness: Readiness | None
+    stops: Stops
     own: EmbeddedServer | None = None
 
     @property
@@ -51,7 +53,7 @@ class Place:
 
 
 @asynccontextmanager
-async def place(where: Where, run_folder: Path) -> AsyncIterator[Place]:
+async def place(where: Where, run_folder: Path, stops: Stops) -> AsyncIterator[Place]:
     """The server for the rows of the run in `run_folder`, reached, for the length of the context.
 
     Raises `ServerUnreachable`, and what the server says to a wrong key.
@@ -59,7 +61,7 @@ async def place(where: Where, run_folder: Path) -> AsyncIterator[Place]:
     if not where.engines:
         assert where.server is not None
         async with Client(where.server, key=session.api_key()) as client:
-            yield Place(client, await _reached(client))
+            yield Place(client, await _reached(client), stops)
         return
     from batchyard.pipeline.embedded import EmbeddedServer
 
@@ -69,7 +71,8 @@ async def place(where: Where, run_folder: Path) -> AsyncIterator[Place]:
     ):
         readiness = await client.readiness()
         _refuse_silent(readiness)
-        yield Place(client, readiness, own)
+        stops.quit = own.kill
+        yield Place(client, readiness, stops, own)
 
 
 def _refuse_silent(readiness: Readiness | None) -> None:
