@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import Serve
-from tests.live.harness.serving import clean_environment
-from tests.live.harness.waiting import eventually
+from tests.live.harness.serving import clean_environment, free_port
+from tests.live.harness.waiting import eventually, throughout
 
 SLOW = "simulator:latency=100ms,slots=8,seed=7"
 ASK = (
@@ -97,6 +97,14 @@ def test_an_engine_alone_is_enough(here: Path) -> None:
     assert list(servers_of(here)) == []
 
 
+def test_an_engine_that_is_not_there_is_told_at_once(here: Path) -> None:
+    _, err = batchyard(here, *ASK, "--engine", f"http://127.0.0.1:{free_port()}", code=5)
+    assert "error: no engine answers: " in err
+    assert "connection refused; nothing was sent" in err
+    assert "--engine" in err
+    assert list((here / ".batchyard").iterdir()) == []
+
+
 def test_ctrl_c_saves_what_is_in_flight_and_resume_goes_on(here: Path) -> None:
     process = start(here, *ASK, "--engine", SLOW, "--json")
     until(process, 40)
@@ -160,8 +168,14 @@ def test_ctrl_c_twice_ends_it_at_once(here: Path) -> None:
     for line in process.stdout:
         if json.loads(line).get("batches_in_process"):
             break
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
+    throughout(lambda: process.poll() is None, seconds=2)  # until engines have something to do
+
+    def ended() -> bool:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        return process.poll() is not None
+
+    eventually(ended, within=10, every=1.0)  # two signals at the same moment would be one
     out, _ = process.communicate(timeout=15)  # the answers in flight would take a minute
     assert process.returncode == 130
     assert "batchyard resume" in json.loads(out.splitlines()[-1])["message"]

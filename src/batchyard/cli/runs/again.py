@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batchyard.cli.runs import stored
 from batchyard.cli.runs.begun import begun
 from batchyard.cli.runs.going import carried_out, concluded
+from batchyard.cli.runs.interrupts import Stops
 from batchyard.cli.runs.options.asked import Continued
 from batchyard.cli.runs.place import place
 from batchyard.cli.runs.said.telling import Telling
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def resume(asked: Continued) -> int:
     """`batchyard resume`; returns the exit code."""
     with stored.continued(asked) as store:
-        return concluded(_go(asked, store))
+        return concluded(store, lambda stops: _go(asked, store, stops))
 
 
 def retry(asked: Continued, only: Sequence[str], max_tokens: int | None) -> int:
@@ -33,12 +34,15 @@ def retry(asked: Continued, only: Sequence[str], max_tokens: int | None) -> int:
                 f"no row of {store.run} failed with {unknown[0]!r}; nothing was sent",
                 fix=f"its failures: {listed}" if listed else "it has no failed rows",
             )
-        return concluded(_go(asked, store, list(only or there), max_tokens))
+        return concluded(
+            store, lambda stops: _go(asked, store, stops, list(only or there), max_tokens)
+        )
 
 
 async def _go(
     asked: Continued,
     store: RunStore,
+    stops: Stops,
     kinds: list[str] | None = None,
     max_tokens: int | None = None,
 ) -> int:
@@ -53,7 +57,7 @@ async def _go(
     )
     if max_tokens is not None:
         task = task.changed(max_tokens=max_tokens)
-    async with place(stored.place_of(store), store.path) as at:
+    async with place(stored.place_of(store), store.path, stops) as at:
         work = begun(store, source, task, labelling, at)
         await work.prepare(retry=kinds, only_missing=max_tokens is not None)
         changed = max_tokens is not None

@@ -14,6 +14,7 @@ from batchyard.cli.runs import finding, stored
 from batchyard.cli.runs.begun import KEPT, Begun, begun, discarded_if_empty, kept
 from batchyard.cli.runs.estimating import estimated, sampled
 from batchyard.cli.runs.going import carried_out, concluded
+from batchyard.cli.runs.interrupts import Stops
 from batchyard.cli.runs.options.asked import Asked
 from batchyard.cli.runs.place import place
 from batchyard.cli.runs.prepared import Prepared, prepared
@@ -70,12 +71,12 @@ class _Doing:
                     stored.reopened(self._home, fit.run, self._asked, found)
                 )
             found = replace(found, source=kept(found.source, store, self._asked.input))
-            return concluded(self._go(store, found))
+            return concluded(store, lambda stops: self._go(store, found, stops))
 
-    async def _go(self, store: RunStore, found: Prepared) -> int:
+    async def _go(self, store: RunStore, found: Prepared, stops: Stops) -> int:
         manner, telling = self._asked.manner, self._telling
         resumed = store.totals.ended > 0
-        async with place(self._asked.where, store.path) as at:
+        async with place(self._asked.where, store.path, stops) as at:
             work = begun(store, found.source, found.task, found.labelling, at)
             missing = manner.again == "only-missing"
             await work.prepare(only_missing=missing)

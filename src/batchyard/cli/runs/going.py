@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 from batchyard.cli import display, failures, talk
 from batchyard.cli.runs import finding
 from batchyard.cli.runs.begun import Begun
-from batchyard.cli.runs.interrupts import interrupts
+from batchyard.cli.runs.interrupts import Stops
 from batchyard.cli.runs.options.values import Tolerance
 from batchyard.cli.runs.said import words
 from batchyard.cli.runs.said.sight import LOOK, View
 from batchyard.cli.runs.said.telling import Telling
+from batchyard.clock import SystemClock
 from batchyard.errors import BatchyardError
 
 if TYPE_CHECKING:
     from batchyard.pipeline.estimate.budget import Budget
-    from batchyard.pipeline.run import Progress
+    from batchyard.pipeline.run import Progress, RunStore
 
 LOOK_SECONDS = 1.0
 """How long Ctrl-C waits for the server to say what is in flight."""
@@ -45,7 +46,6 @@ class Going:
     screen: display.Display[View]
     last: Progress | None = None
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    quitted: bool = False
 
     def show(self, progress: Progress) -> None:
         """Put how far it is before the user."""
@@ -73,10 +73,10 @@ class Going:
         tasks: list[asyncio.Future[Any]] = [working, stopping]
         tasks += [watching] if watching else []
         try:
-            with interrupts(self.begun.at.client.clock, self.stopped.set, self._quit):
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                if stopping.done() and not working.done():
-                    raise Interrupted(self, await self._in_flight())
+            self.begun.at.stops.stop = self.stopped.set
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done() and not working.done():
+                raise Interrupted(self, await self._in_flight())
             if watching is not None and watching.done() and not working.done():
                 raise watching.result()
             working.result()
@@ -91,12 +91,6 @@ class Going:
             readiness = await asyncio.wait_for(self.begun.at.client.readiness(), LOOK_SECONDS)
             return sum(engine.in_flight for engine in readiness.engines) if readiness else 0
         return 0
-
-    def _quit(self) -> None:
-        """Twice Ctrl-C: nothing is waited for."""
-        self.quitted = True
-        if self.begun.at.own is not None:
-            self.begun.at.own.kill()
 
     def end(self, fail_on: Tolerance) -> int:
         """Write the file and sum up; returns the exit code."""
@@ -141,23 +135,27 @@ async def carried_out(
     began = clock.monotonic()
     try:
         await going.go()
-    except asyncio.CancelledError:
-        if not going.quitted:
-            raise
-        again = finding.command("resume", begun.store.path, newest=True)
-        raise failures.Stopped(
-            "stopped at once; what was answered is kept, what was in flight is asked again by\n"
-            f"{again}"
-        ) from None
     finally:
         begun.store.worked(round(clock.monotonic() - began))
     return going.end(fail_on)
 
 
-def concluded(work: Coroutine[None, None, int]) -> int:
+def concluded(store: RunStore, work: Callable[[Stops], Coroutine[None, None, int]]) -> int:
     """The exit code of a verb's work; after Ctrl-C once everything it began has come to rest."""
+    stops = Stops(SystemClock())
+
+    async def whole() -> int:
+        with stops.heard():
+            return await work(stops)
+
     try:
-        return asyncio.run(work)
+        return asyncio.run(whole())
     except Interrupted as found:
         found.going.told(found.in_flight)
         raise failures.Stopped from None
+    except asyncio.CancelledError:
+        again = finding.command("resume", store.path, newest=True)
+        how = "stopped at once" if stops.quitted else "stopped"
+        raise failures.Stopped(
+            f"{how}; what was answered is kept, what was in flight is asked again by\n{again}"
+        ) from None

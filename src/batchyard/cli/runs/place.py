@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchyard.cli import session
+from batchyard.cli.runs.interrupts import Stops
 from batchyard.cli.runs.options.asked import Where
 from batchyard.client import Client
 from batchyard.client.readiness import EngineState, Readiness
-from batchyard.errors import AuthenticationFailed, BadPrompt, PermissionDenied
+from batchyard.errors import AuthenticationFailed, BadPrompt, PermissionDenied, ServerUnreachable
 
 if TYPE_CHECKING:
     from batchyard.pipeline.embedded import EmbeddedServer
@@ -29,6 +30,7 @@ class Place:
 
     client: Client
     readiness: Readiness | None
+    stops: Stops
     own: EmbeddedServer | None = None
 
     @property
@@ -54,7 +56,7 @@ class Place:
 
 
 @asynccontextmanager
-async def place(where: Where, run_folder: Path) -> AsyncIterator[Place]:
+async def place(where: Where, run_folder: Path, stops: Stops) -> AsyncIterator[Place]:
     """The server for the rows of the run in `run_folder`, reached, for the length of the context.
 
     Raises `ServerUnreachable`, and what the server says to a wrong key.
@@ -62,7 +64,7 @@ async def place(where: Where, run_folder: Path) -> AsyncIterator[Place]:
     if not where.engines:
         assert where.server is not None
         async with Client(where.server, key=session.api_key()) as client:
-            yield Place(client, await _reached(client))
+            yield Place(client, await _reached(client), stops)
         return
     from batchyard.pipeline.embedded import EmbeddedServer
 
@@ -70,7 +72,25 @@ async def place(where: Where, run_folder: Path) -> AsyncIterator[Place]:
         EmbeddedServer(run_folder / FOLDER, where.engines) as own,
         Client(own.url) as client,
     ):
-        yield Place(client, await _heard_of(client), own)
+        readiness = await _heard_of(client)
+        _refuse_silent(readiness)
+        stops.quit = own.kill
+        yield Place(client, readiness, stops, own)
+
+
+def _refuse_silent(readiness: Readiness | None) -> None:
+    """Raise `ServerUnreachable` where none of the engines behind addresses answers.
+
+    Later on a silent engine is waited for; at the start it more often is a wrong address.
+    """
+    engines = readiness.engines if readiness else []
+    silent = [one for one in engines if one.url and one.reason and one.state != "up"]
+    if engines and len(silent) == len(engines):
+        reasons = "; ".join(one.reason for one in silent)
+        raise ServerUnreachable(
+            f"no engine answers: {reasons}; nothing was sent",
+            fix="start it, or name another with --engine",
+        )
 
 
 async def _heard_of(client: Client) -> Readiness | None:
