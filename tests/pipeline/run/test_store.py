@@ -37,7 +37,7 @@ def test_a_run_is_kept_from_other_users_and_from_git(tmp_path: Path) -> None:
     home = tmp_path / ".batchyard"
     run = home / made(home, 0)
     assert [path.stat().st_mode & 0o777 for path in (home, run)] == [0o700, 0o700]
-    assert (home / ".gitignore").read_text() == "*\n"
+    assert (run / ".gitignore").read_text() == "*\n"
 
 
 def test_runs_are_listed_newest_first_and_broken_ones_are_left_out(tmp_path: Path) -> None:

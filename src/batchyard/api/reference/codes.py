@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """One entry. `status` is None for a code that only appears in result lines or logs."""
-
-    name: str
-    status: int | None
-    means: str
-    fix: str
-
+from batchyard.api.reference.code import Code
+from batchyard.api.reference.terminal_codes import AT_THE_TERMINAL
 
 CODES: tuple[Code, ...] = (
     # -- what the call itself got wrong
@@ -218,42 +208,6 @@ CODES: tuple[Code, ...] = (
         "The engine refuses this server: key, billing or path are wrong. It is paused.",
         "An operator corrects it; `/readyz?verbose` has the engine's words.",
     ),
-    # -- in the terminal: the start of the server, and the commands that call one
-    Code(
-        "configuration",
-        None,
-        "A flag, a variable or a key of the configuration file cannot be.",
-        "The message names it, the value, the rule, and what to write instead.",
-    ),
-    Code(
-        "data_directory_busy",
-        None,
-        "Another server works on this data directory. Nothing was touched.",
-        "Stop it, or give this one another `--data-dir`.",
-    ),
-    Code(
-        "schema_mismatch",
-        None,
-        "The catalog was written by another version of the program.",
-        "Run the version that wrote it, or a newer one.",
-    ),
-    Code(
-        "server_unreachable",
-        None,
-        "The command found no server at the address it was given.",
-        "Start one with `batchyard serve`, or correct `--server`.",
-    ),
-    Code(
-        "not_this_api",
-        None,
-        "Something answers at that address, and it does not speak this API.",
-        "Correct `--server`; a proxy in between may answer in its place.",
-    ),
-    Code(
-        "requests_file",
-        None,
-        "The file of requests cannot be read, or a line of it is wrong.",
-        "The message names the line and the rule.",
-    ),
+    *AT_THE_TERMINAL,
 )
 """In the order of the page: the call, the caller, the moment, the engine, the start."""

@@ -28,13 +28,12 @@ def new_run(folder: Path) -> str:
     Others on this machine cannot look into it, and git passes over it: it holds people's rows.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (folder / _PASSED_OVER).exists():
-        (folder / _PASSED_OVER).write_text("*\n")
     for attempt in range(_TRIES):
         length = min(LONGEST, SHORTEST + attempt // 4)
         run = PREFIX + "".join(secrets.choice(LETTERS) for _ in range(length))
         with contextlib.suppress(FileExistsError):
             (folder / run).mkdir(mode=0o700)
+            (folder / run / _PASSED_OVER).write_text("*\n")
             return run
     raise NoRun(f"no free id for a run in {folder}", fix="remove runs that are not needed")
 
