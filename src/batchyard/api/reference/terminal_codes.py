@@ -71,7 +71,7 @@ AT_THE_TERMINAL: tuple[Code, ...] = (
         "run_changed",
         None,
         "Input, prompt or schema are not those the run began with. Its answers stay.",
-        "`--new` begins another run, `--only-missing` asks the new question of rows without answer.",
+        "`--new` begins another run, `--only-missing` asks rows without an answer the new one.",
     ),
     Code(
         "no_run",
